@@ -1,0 +1,234 @@
+"""Every error that fstore raises.
+
+    FstoreError
+    ├── ProjectError                 the dbt project, its profile or fstore.yml cannot be used
+    │   ├── MissingFileError         (FileNotFoundError)
+    │   ├── ProfileError             (ValueError)
+    │   └── UnknownTargetError       (KeyError)
+    ├── ManifestError                target/manifest.json cannot be read (ValueError)
+    ├── DeclarationError             meta.fstore says something wrong; holds every Problem (ValueError)
+    ├── UnknownNameError             no such view, feature, service, model or dataset (KeyError)
+    ├── RequestError                 the question cannot be answered as asked (ValueError)
+    │   ├── SpineError               entity_df cannot be used
+    │   └── EntityRowsError          entity_rows cannot be used
+    ├── RelationError                a relation is not what the manifest says
+    │   ├── NotBuiltError            (LookupError)
+    │   └── MissingColumnError       (KeyError)
+    ├── WarehouseError               the warehouse cannot be opened or read
+    │   └── LockTimeoutError         (TimeoutError)
+    ├── NotMaterializedError         nothing to read online yet (LookupError)
+    ├── OnlineStoreError             the online store's files cannot be read or written (OSError)
+    └── QueryError                   the engine refused or failed a query (RuntimeError)
+
+A constructor takes facts, keeps them as attributes and writes the sentence from them: what is
+wrong, where, what is known, what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that ``word`` most likely meant, or None.
+
+    >>> nearest("totl", ["avg_delay", "total"])
+    'total'
+    """
+    by_folded = {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean x?``, or an empty string where nothing is near."""
+    guess = nearest(word, known)
+    return f" Did you mean {guess}?" if guess else ""
+
+
+def listed(names: Sequence[str], limit: int = 20) -> str:
+    """Return names joined for a sentence, cut at ``limit`` with the number left out.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    """
+    if not names:
+        return "nothing"
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+class FstoreError(Exception):
+    """The root of every error of fstore. ``str(error)`` is the whole sentence."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+    def __str__(self) -> str:  # KeyError would show its argument's repr
+        return self.sentence
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by attributes: constructors take facts, not the sentence."""
+        return (_restored, (type(self), self.sentence, dict(self.__dict__)))
+
+
+def _restored(kind: type[FstoreError], sentence: str, facts: dict[str, object]) -> FstoreError:
+    error = kind.__new__(kind, sentence)
+    error.args = (sentence,)
+    error.__dict__.update(facts)
+    return error
+
+
+class ProjectError(FstoreError):
+    """The dbt project, its profile or fstore.yml cannot be used."""
+
+
+class MissingFileError(ProjectError, FileNotFoundError):
+    """A file that fstore reads is not there."""
+
+    def __init__(self, what: str, path: Path | str, remedy: str) -> None:
+        super().__init__(f"{what} is not at {path}. {remedy}")
+        self.path = Path(path)
+
+
+class ProfileError(ProjectError, ValueError):
+    """profiles.yml, dbt_project.yml or fstore.yml holds something that fstore cannot use."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+
+class UnknownTargetError(ProjectError, KeyError):
+    """The profile has no such target."""
+
+    def __init__(self, target: str, profile: str, path: Path | str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"{target} is not a target of profile {profile} ({path}), which has: {listed(known)}."
+            f"{did_you_mean(target, known)}"
+        )
+        self.target = target
+        self.known = tuple(known)
+
+
+class ManifestError(FstoreError, ValueError):
+    """target/manifest.json is not one that fstore can read."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong in a declaration: where it stands, and what to do."""
+
+    file: str
+    node: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.node}" + (f": {self.key}" if self.key else "")
+        return f"{where}: {self.text}"
+
+
+class DeclarationError(FstoreError, ValueError):
+    """meta.fstore declarations are wrong; ``problems`` holds all of them, in file order."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        count = len(self.problems)
+        head = "1 declaration is" if count == 1 else f"{count} declarations are"
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{head} wrong:\n{lines}")
+
+
+class UnknownNameError(FstoreError, KeyError):
+    """A name that the project does not have.
+
+    ``kind`` says of what: "a feature view", "a feature", "a feature service", ...
+    """
+
+    def __init__(
+        self, name: str, kind: str, holder: str, known: Sequence[str], asked: str | None = None
+    ) -> None:
+        super().__init__(
+            f"{name} is not {kind}. {holder} has: {listed(known)}."
+            f"{did_you_mean(asked or name, known)}"
+        )
+        self.name = name
+        self.kind = kind
+        self.known = tuple(known)
+
+
+class RequestError(FstoreError, ValueError):
+    """The question cannot be answered as it was asked."""
+
+
+class SpineError(RequestError):
+    """entity_df (the spine) cannot be used."""
+
+
+class EntityRowsError(RequestError):
+    """entity_rows cannot be used."""
+
+
+class RelationError(FstoreError):
+    """A relation in the warehouse is not what the manifest says."""
+
+
+class NotBuiltError(RelationError, LookupError):
+    """A relation of the manifest is not in the warehouse."""
+
+    def __init__(self, name: str, relation: str, reason: str, remedy: str) -> None:
+        super().__init__(f"{name} ({relation}) {reason} {remedy}")
+        self.name = name
+        self.relation = relation
+
+
+class MissingColumnError(RelationError, KeyError):
+    """A declared or asked column is not in the built relation."""
+
+    def __init__(
+        self, view: str, path: str, column: str, role: str, known: Sequence[str]
+    ) -> None:
+        super().__init__(
+            f"{view} ({path}): {role} {column} is not a column of the built relation, which has: "
+            f"{listed(known)}.{did_you_mean(column, known)} "
+            f"If the model has it now, run: dbt run --select {view}"
+        )
+        self.view = view
+        self.column = column
+        self.known = tuple(known)
+
+
+class WarehouseError(FstoreError):
+    """The warehouse cannot be opened or read."""
+
+
+class LockTimeoutError(WarehouseError, TimeoutError):
+    """Another process held a lock for longer than ``lock_timeout``."""
+
+    def __init__(self, what: str, seconds: float, holder: str, remedy: str) -> None:
+        super().__init__(f"{what} is locked: waited {seconds:g} s for {holder}. {remedy}")
+        self.seconds = seconds
+        self.holder = holder
+
+
+class NotMaterializedError(FstoreError, LookupError):
+    """There is nothing to read online yet."""
+
+
+class OnlineStoreError(FstoreError, OSError):
+    """The online store's files cannot be read or written."""
+
+
+class QueryError(FstoreError, RuntimeError):
+    """The engine refused or failed a query; the engine's own words are in the sentence."""
