@@ -33,7 +33,9 @@ class Duration:
     @classmethod
     def parse(cls, text: object) -> Duration:
         """Read ``<int> seconds|minutes|hours|days|weeks``; ValueError with the reason otherwise."""
-        found = re.fullmatch(r"\s*(\d{1,18})\s*([a-z]+)\s*", text) if isinstance(text, str) else None
+        found = (
+            re.fullmatch(r"\s*(\d{1,18})\s*([a-z]+)\s*", text) if isinstance(text, str) else None
+        )
         form = "write <number> seconds, minutes, hours, days or weeks, as in 7 days"
         if found is None:
             raise ValueError(f"{text!r} is not a duration; {form}")

@@ -196,9 +196,7 @@ class NotBuiltError(RelationError, LookupError):
 class MissingColumnError(RelationError, KeyError):
     """A declared or asked column is not in the built relation."""
 
-    def __init__(
-        self, view: str, path: str, column: str, role: str, known: Sequence[str]
-    ) -> None:
+    def __init__(self, view: str, path: str, column: str, role: str, known: Sequence[str]) -> None:
         super().__init__(
             f"{view} ({path}): {role} {column} is not a column of the built relation, which has: "
             f"{listed(known)}.{did_you_mean(column, known)} "

@@ -1,0 +1,1 @@
+"""Registry and request in, sqlglot tree out: pure, deterministic, no connection and no clock."""

@@ -1,0 +1,59 @@
+"""What DuckDB's type names mean to fstore: which clocks and which keys they can be."""
+
+from __future__ import annotations
+
+from fstore.definitions import Column
+
+INTEGERS = frozenset(
+    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT".split()
+)
+FLOATS = frozenset({"FLOAT", "DOUBLE"})
+ZONED = frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"})
+NANOSECONDS = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS"})
+COARSE = frozenset({"DATE", "TIMESTAMP_S", "TIMESTAMP_MS"})
+TIMESTAMPS = ZONED | {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
+
+
+def is_clock(type_name: str) -> bool:
+    """Whether a column of this type can say when something happened."""
+    return type_name in TIMESTAMPS or type_name == "DATE"
+
+
+def family(type_name: str) -> str:
+    """Return the kind of value: types of one family compare with each other, others do not.
+
+    >>> family("DECIMAL(10,2)"), family("ENUM('a', 'b')"), family("DATE")
+    ('number', 'text', 'date/time')
+    """
+    if type_name in INTEGERS or type_name in FLOATS or type_name.startswith("DECIMAL"):
+        return "number"
+    if type_name == "VARCHAR" or type_name.startswith("ENUM("):
+        return "text"
+    if is_clock(type_name):
+        return "date/time"
+    if type_name == "BOOLEAN":
+        return "boolean"
+    if type_name == "UUID":
+        return "uuid"
+    return type_name.lower()
+
+
+def find_column(columns: tuple[Column, ...], name: str) -> Column | None:
+    """Return the column of this name, as DuckDB would find it: exactly, else without case."""
+    for column in columns:
+        if column.name == name:
+            return column
+    folded = name.casefold()
+    return next((column for column in columns if column.name.casefold() == folded), None)
+
+
+def unused(name: str, taken: tuple[str, ...]) -> str:
+    """Return ``name``, with underscores appended until no name in ``taken`` is equal to it.
+
+    >>> unused("recency", ("carrier", "Recency"))
+    'recency_'
+    """
+    folded = {other.casefold() for other in taken}
+    while name.casefold() in folded:
+        name += "_"
+    return name

@@ -1,0 +1,263 @@
+"""The one owner of the visible-row rule: which row of a view is the one to see at an instant.
+
+A row happened at E (``event_timestamp``) and could be known from A on (``created_timestamp``,
+else E + ``delay``). It is visible at q iff ``E <= q``, ``A <= q`` and ``E >= q - ttl``; the value
+at q is the visible row with the greatest (E, A), then the greatest remaining columns.
+
+Two facts make that one ordered search instead of a comparison of every pair:
+
+- a row is visible, but for its ttl, from ``visible_from = greatest(E, A)`` on and for ever after;
+  so at q the winner is the greatest of the rows with ``visible_from <= q``: a running maximum.
+- a winner older than ttl has no visible row behind it, for all others are older still.
+
+Every query of fstore about time is made of :func:`clocked` (rows with their clocks and rank),
+:func:`winners` (the running maximum) and :func:`holds` (ttl, and the end of a snapshot's row).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlglot import exp
+
+from fstore.compile.types import COARSE, NANOSECONDS, ZONED, find_column, unused
+from fstore.definitions import Column, Duration, FeatureView
+
+TIMESTAMP = exp.DataType.build("TIMESTAMP", dialect="duckdb")
+
+
+def quoted(name: str, table: str | None = None) -> exp.Column:
+    """Return a column reference with every part quoted."""
+    return exp.column(name, table=table, quoted=True)
+
+
+def aliased(value: exp.Expression, name: str) -> exp.Expression:
+    """Return ``value AS "name"``."""
+    return exp.alias_(value, name, quoted=True)
+
+
+def instant(at: datetime) -> exp.Expression:
+    """Return an aware instant as a literal of DuckDB's TIMESTAMP, in UTC."""
+    naive = at.astimezone(UTC).replace(tzinfo=None)
+    return exp.cast(exp.Literal.string(naive.isoformat(" ", "microseconds")), TIMESTAMP)
+
+
+def as_utc(value: exp.Expression, type_name: str) -> exp.Expression:
+    """Return a clock as TIMESTAMP in UTC, floored to microseconds; infinities stay.
+
+    The connection's TimeZone is UTC, so the cast of a zoned timestamp converts it to UTC.
+    """
+    plain: exp.Expression = exp.Cast(this=value.copy(), to=TIMESTAMP.copy())
+    if type_name == "TIMESTAMP":
+        return value
+    if type_name in COARSE:  # these reach further than timestamps do
+        return exp.TryCast(this=value, to=TIMESTAMP.copy())
+    if type_name not in NANOSECONDS:
+        return plain
+    # DuckDB's cast rounds half up; one microsecond less where it did.
+    wide = "TIMESTAMPTZ" if type_name in ZONED else "TIMESTAMP"
+    rounded = exp.Cast(this=value.copy(), to=exp.DataType.build(wide, dialect="duckdb"))
+    back = exp.Cast(this=rounded, to=exp.DataType.build(type_name, dialect="duckdb", udt=True))
+    down = exp.Sub(
+        this=plain.copy(),
+        expression=exp.Interval(this=exp.Literal.string("1"), unit=exp.var("MICROSECOND")),
+    )
+    return exp.Case().when(exp.GT(this=back, expression=value.copy()), down).else_(plain)
+
+
+def shifted(time: exp.Expression, by: Duration, *, back: bool) -> exp.Expression:
+    """Return ``time`` moved by a duration; past the calendar's end it is an infinity.
+
+    A NULL time gives an infinity too, which no comparison with that NULL time lets through.
+    """
+    interval = exp.Interval(
+        this=exp.Literal.string(str(by.count * (7 if by.unit == "week" else 1))),
+        unit=exp.var("DAY" if by.unit == "week" else by.unit.upper()),
+    )
+    moved = (
+        exp.Sub(this=time, expression=interval) if back else exp.Add(this=time, expression=interval)
+    )
+    edge = exp.cast(exp.Literal.string("-infinity" if back else "infinity"), TIMESTAMP)
+    return exp.Coalesce(this=exp.Anonymous(this="TRY", expressions=[moved]), expressions=[edge])
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """The names of the columns that :func:`clocked` adds to a view's own.
+
+    ``event_time`` is E. ``arrival`` is A as the visible-row rule compares it: E + ``delay`` for
+    rows that ``backfilled_until`` covers. ``recorded`` is the created_timestamp itself, which
+    settles ties; None where the view declares none. ``visible_from`` is the first instant at
+    which the row can be seen, ``recency`` its rank within the key: the greatest one wins.
+    """
+
+    event_time: str
+    arrival: str
+    recorded: str | None
+    visible_from: str
+    recency: str
+
+    @classmethod
+    def of(cls, view: FeatureView, columns: tuple[Column, ...]) -> Clocks:
+        taken = tuple(column.name for column in columns)
+        return cls(
+            event_time=unused("event_time", taken),
+            arrival=unused("arrival", taken),
+            recorded=unused("recorded", taken) if view.created_timestamp else None,
+            visible_from=unused("visible_from", taken),
+            recency=unused("recency", taken),
+        )
+
+
+def relation(view: FeatureView) -> exp.Table:
+    """Return the built relation of a view as a table."""
+    parts = view.relation
+    return exp.table_(parts.identifier, db=parts.schema, catalog=parts.database, quoted=True)
+
+
+def _type_of(columns: tuple[Column, ...], name: str) -> str:
+    column = find_column(columns, name)
+    assert column is not None, f"{name} was checked before compiling"
+    return column.type
+
+
+def _arrival(
+    view: FeatureView, event_time: exp.Expression, recorded: exp.Expression | None
+) -> exp.Expression:
+    """Return A: what ``created_timestamp``, ``delay`` and ``backfilled_until`` say together."""
+    after_event = shifted(event_time, view.delay, back=False) if view.delay else event_time
+    if recorded is None:
+        return after_event
+    if view.backfilled_until is None:
+        return recorded
+    loaded_in_one_go = exp.LTE(this=recorded.copy(), expression=instant(view.backfilled_until))
+    return exp.Case().when(loaded_in_one_go, after_event).else_(recorded)
+
+
+def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...]) -> exp.Select:
+    """Return the rows that can ever be seen: keys, ``kept`` columns, and the :class:`Clocks`.
+
+    Rows with a NULL key, E or A are left out. ``recency`` ranks the rows of a key by (E, A) and
+    then by every remaining column in the order of the relation, NULL lowest, so that it does not
+    depend on which features were asked for.
+    """
+    clocks = Clocks.of(view, columns)
+    event_time = as_utc(quoted(view.event_timestamp), _type_of(columns, view.event_timestamp))
+    stamped = exp.select(exp.Star(), aliased(event_time, clocks.event_time)).from_(relation(view))
+    if view.created_timestamp and clocks.recorded:
+        recorded = as_utc(quoted(view.created_timestamp), _type_of(columns, view.created_timestamp))
+        stamped = stamped.select(aliased(recorded, clocks.recorded))
+
+    arrival = _arrival(
+        view,
+        quoted(clocks.event_time),
+        quoted(clocks.recorded) if clocks.recorded else None,
+    )
+    known = exp.select(exp.Star(), aliased(arrival, clocks.arrival)).from_(
+        stamped.subquery("stamped")
+    )
+
+    settled = {name.casefold() for name in (*view.join_keys, view.event_timestamp)}
+    order = [clocks.event_time, *([clocks.recorded] if clocks.recorded else [])]
+    if view.created_timestamp:
+        settled.add(view.created_timestamp.casefold())
+    order += [column.name for column in columns if column.name.casefold() not in settled]
+    recency = exp.Window(
+        this=exp.RowNumber(),
+        partition_by=[quoted(key) for key in view.join_keys],
+        order=exp.Order(
+            expressions=[exp.Ordered(this=quoted(name), nulls_first=True) for name in order]
+        ),
+    )
+    seen = [clocks.event_time, *view.join_keys]
+    if view.known_at:
+        visible_from: exp.Expression = exp.Greatest(
+            this=quoted(clocks.event_time), expressions=[quoted(clocks.arrival)], ignore_nulls=True
+        )
+        seen.append(clocks.arrival)
+    else:
+        visible_from = quoted(clocks.event_time)
+    return (
+        exp.select(
+            *(quoted(name) for name in dict.fromkeys((*view.join_keys, *kept))),
+            quoted(clocks.event_time),
+            quoted(clocks.arrival),
+            *([quoted(clocks.recorded)] if clocks.recorded else []),
+            aliased(visible_from, clocks.visible_from),
+            aliased(recency, clocks.recency),
+        )
+        .from_(known.subquery("known"))
+        .where(*(quoted(name).is_(exp.null()).not_() for name in seen))
+    )
+
+
+def winners(view: FeatureView, clocks: Clocks, source: str) -> exp.Select:
+    """Return the rows of ``source`` (a :func:`clocked` table) that are ever the one to see.
+
+    Each is the winner from its ``visible_from`` until the next one's of its key, and
+    ``visible_from`` is unique within a key: what an ASOF join needs.
+    """
+    best_so_far = exp.Window(
+        this=exp.Max(this=quoted(clocks.recency)),
+        partition_by=[quoted(key) for key in view.join_keys],
+        order=exp.Order(expressions=[exp.Ordered(this=quoted(clocks.visible_from))]),
+        spec=exp.WindowSpec(
+            kind="RANGE", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"
+        ),
+    )
+    return (
+        exp.select(exp.Star())
+        .from_(exp.table_(source, quoted=True))
+        .qualify(exp.EQ(this=quoted(clocks.recency), expression=best_so_far))
+    )
+
+
+def kept_columns(
+    view: FeatureView, columns: tuple[Column, ...], features: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the columns to carry for these features: themselves, and a snapshot's end."""
+    ends = () if view.snapshot is None else (view.snapshot.valid_to, view.snapshot.is_deleted)
+    present = tuple(name for name in ends if find_column(columns, name))
+    return tuple(dict.fromkeys((*features, *present)))
+
+
+def holds(
+    view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expression
+) -> exp.Expression | None:
+    """Return the condition under which the winner found for q is a match; None means always.
+
+    It fails where the winner is older than the ttl at q, or where it is a snapshot's row that had
+    ended by q or records a deletion.
+    """
+    clocks = Clocks.of(view, columns)
+    conditions: list[exp.Expression] = []
+    if view.ttl:
+        oldest = shifted(q.copy(), view.ttl, back=True)
+        conditions.append(exp.GTE(this=quoted(clocks.event_time, winner), expression=oldest))
+    if view.snapshot:
+        conditions += _still_valid(view, columns, winner, q)
+    return exp.and_(*conditions) if conditions else None
+
+
+def _still_valid(
+    view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expression
+) -> list[exp.Expression]:
+    assert view.snapshot is not None
+    conditions: list[exp.Expression] = []
+    ended = find_column(columns, view.snapshot.valid_to)
+    if ended:
+        end = as_utc(quoted(ended.name, winner), ended.type)
+        conditions.append(
+            exp.or_(
+                quoted(ended.name, winner).is_(exp.null()), exp.GT(this=end, expression=q.copy())
+            )
+        )
+    deleted = find_column(columns, view.snapshot.is_deleted)
+    if deleted:
+        conditions.append(
+            exp.NullSafeNEQ(
+                this=quoted(deleted.name, winner), expression=exp.Literal.string("True")
+            )
+        )
+    return conditions
