@@ -1,0 +1,59 @@
+# Every command of the project. Each sets up .venv first where that is needed: a Python 3.11 or
+# later with venv, git and make are enough.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS = false
+
+# The first interpreter that is 3.11 or later and has venv; say make PYTHON=... to choose another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && echo $$p && break; done)
+
+.PHONY: help
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "fstore needs Python 3.11 or later with venv" \
+	  "(on Debian: apt install python3 python3-venv), or say make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp tells which extras .venv holds, so that nothing is installed twice.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dbt,demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+.PHONY: demo
+demo: $(VENV)/.demo  ## flights in, features, a trained model and online answers out
+	$(PY) -m demo
+
+.PHONY: test
+test: $(VENV)/.dev  ## every test but the soak
+	$(PY) -m pytest -n 2
+
+.PHONY: check
+check: $(VENV)/.dev  ## ruff, mypy --strict, the layers, docs/cli.md
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_layers.py
+	$(PY) docs/generate_cli.py --check
+
+.PHONY: docs
+docs: $(VENV)/.dev  ## write docs/cli.md anew from the commands' own help
+	$(PY) docs/generate_cli.py
+
+.PHONY: soak
+soak: $(VENV)/.dev  ## kills, faults and load at full length
+	$(PY) -m pytest -m soak
+
+.PHONY: clean
+clean:  ## remove .venv and what building and testing leave
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
