@@ -1,0 +1,84 @@
+"""Arrow tables to pandas frames with their types whole: what every ``to_df`` of fstore does.
+
+Belongs to no room: the offline and the online answers are converted alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import pandas as pd
+
+HUGEINT = pa.decimal128(38, 0)  # how DuckDB hands a HUGEINT (every SUM of integers) to Arrow
+
+
+def arrow_to_pandas(table: pa.Table, hugeints: Collection[str] | None = None) -> pd.DataFrame:
+    """Return the table as a pandas frame in which no value changed its kind.
+
+    - Integers and booleans are always the nullable types (``Int64``, ``boolean``), whether or not
+      a NULL is there.
+    - ``hugeints`` names the HUGEINT columns: ``Int64`` where every value fits, else Python's
+      integers. None takes every ``decimal128(38, 0)`` for one; a DECIMAL(38,0) looks the same.
+    - Decimals are ``Decimal``, lists ``list``, structs and maps ``dict``, timestamps
+      ``datetime64`` of their own unit, in their zone where they have one.
+
+    >>> arrow_to_pandas(pa.table({"n": [1, None]}))["n"].dtype.name
+    'Int64'
+    """
+    import pandas as pd
+
+    series = {
+        place: _converted(
+            table.column(place),
+            huge=field.type == HUGEINT and (hugeints is None or field.name in hugeints),
+        )
+        for place, field in enumerate(table.schema)
+    }
+    frame = pd.DataFrame(series, index=pd.RangeIndex(table.num_rows), copy=False)
+    frame.columns = pd.Index(table.column_names, dtype="object" if not series else None)
+    return frame
+
+
+def _converted(column: pa.ChunkedArray, *, huge: bool) -> pd.Series[Any]:
+    import pandas as pd
+
+    kind = column.type
+    if huge:
+        return _integers(column)
+    if pa.types.is_nested(kind) or pa.types.is_null(kind):
+        # to_pandas would make arrays of lists, and knows no unions.
+        values = column.to_pylist(maps_as_pydicts="strict")
+        return pd.Series(values, dtype="object")
+    return column.to_pandas(types_mapper=_nullable().get)  # type: ignore[no-any-return]
+
+
+def _integers(column: pa.ChunkedArray) -> pd.Series[Any]:
+    import pandas as pd
+
+    try:
+        fitting = column.cast(pa.int64())
+    except pa.ArrowInvalid:  # a value beyond 64 bits
+        values = [None if value is None else int(value) for value in column.to_pylist()]
+        return pd.Series(values, dtype="object")
+    return fitting.to_pandas(types_mapper=_nullable().get)  # type: ignore[no-any-return]
+
+
+def _nullable() -> dict[pa.DataType, Any]:
+    import pandas as pd
+
+    return {
+        pa.bool_(): pd.BooleanDtype(),
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+    }
