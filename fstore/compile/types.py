@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fstore.definitions import Column
 
-INTEGERS = frozenset(
-    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT".split()
-)
+SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+INTEGERS = frozenset((*SIGNED, *(f"U{name}" for name in SIGNED)))
 FLOATS = frozenset({"FLOAT", "DOUBLE"})
 ZONED = frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"})
 NANOSECONDS = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS"})
@@ -20,7 +19,8 @@ def is_clock(type_name: str) -> bool:
 
 
 def family(type_name: str) -> str:
-    """Return the kind of value: types of one family compare with each other, others do not.
+    """
+    Return the kind of value: types of one family compare with each other, others do not.
 
     >>> family("DECIMAL(10,2)"), family("ENUM('a', 'b')"), family("DATE")
     ('number', 'text', 'date/time')
@@ -48,7 +48,8 @@ def find_column(columns: tuple[Column, ...], name: str) -> Column | None:
 
 
 def unused(name: str, taken: tuple[str, ...]) -> str:
-    """Return ``name``, with underscores appended until no name in ``taken`` is equal to it.
+    """
+    Return ``name``, with underscores appended until no name in ``taken`` is equal to it.
 
     >>> unused("recency", ("carrier", "Recency"))
     'recency_'

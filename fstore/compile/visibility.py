@@ -1,4 +1,5 @@
-"""The one owner of the visible-row rule: which row of a view is the one to see at an instant.
+"""
+The one owner of the visible-row rule: which row of a view is the one to see at an instant.
 
 A row happened at E (``event_timestamp``) and could be known from A on (``created_timestamp``,
 else E + ``delay``). It is visible at q iff ``E <= q``, ``A <= q`` and ``E >= q - ttl``; the value
@@ -17,42 +18,25 @@ Every query of fstore about time is made of :func:`clocked` (rows with their clo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sqlglot import exp
 
+from fstore.compile.sql import TIMESTAMP, aliased, instant, over, quoted, subquery_as, try_cast
 from fstore.compile.types import COARSE, NANOSECONDS, ZONED, find_column, unused
 from fstore.definitions import Column, Duration, FeatureView
 
-TIMESTAMP = exp.DataType.build("TIMESTAMP", dialect="duckdb")
 
-
-def quoted(name: str, table: str | None = None) -> exp.Column:
-    """Return a column reference with every part quoted."""
-    return exp.column(name, table=table, quoted=True)
-
-
-def aliased(value: exp.Expression, name: str) -> exp.Expression:
-    """Return ``value AS "name"``."""
-    return exp.alias_(value, name, quoted=True)
-
-
-def instant(at: datetime) -> exp.Expression:
-    """Return an aware instant as a literal of DuckDB's TIMESTAMP, in UTC."""
-    naive = at.astimezone(UTC).replace(tzinfo=None)
-    return exp.cast(exp.Literal.string(naive.isoformat(" ", "microseconds")), TIMESTAMP)
-
-
-def as_utc(value: exp.Expression, type_name: str) -> exp.Expression:
-    """Return a clock as TIMESTAMP in UTC, floored to microseconds; infinities stay.
+def as_utc(value: exp.Expr, type_name: str) -> exp.Expr:
+    """
+    Return a clock as TIMESTAMP in UTC, floored to microseconds; infinities stay.
 
     The connection's TimeZone is UTC, so the cast of a zoned timestamp converts it to UTC.
     """
-    plain: exp.Expression = exp.Cast(this=value.copy(), to=TIMESTAMP.copy())
+    plain: exp.Expr = exp.Cast(this=value.copy(), to=TIMESTAMP.copy())
     if type_name == "TIMESTAMP":
         return value
     if type_name in COARSE:  # these reach further than timestamps do
-        return exp.TryCast(this=value, to=TIMESTAMP.copy())
+        return try_cast(value, "TIMESTAMP")
     if type_name not in NANOSECONDS:
         return plain
     # DuckDB's cast rounds half up; one microsecond less where it did.
@@ -66,8 +50,9 @@ def as_utc(value: exp.Expression, type_name: str) -> exp.Expression:
     return exp.Case().when(exp.GT(this=back, expression=value.copy()), down).else_(plain)
 
 
-def shifted(time: exp.Expression, by: Duration, *, back: bool) -> exp.Expression:
-    """Return ``time`` moved by a duration; past the calendar's end it is an infinity.
+def shifted(time: exp.Expr, by: Duration, *, back: bool) -> exp.Expr:
+    """
+    Return ``time`` moved by a duration; past the calendar's end it is an infinity.
 
     A NULL time gives an infinity too, which no comparison with that NULL time lets through.
     """
@@ -79,12 +64,13 @@ def shifted(time: exp.Expression, by: Duration, *, back: bool) -> exp.Expression
         exp.Sub(this=time, expression=interval) if back else exp.Add(this=time, expression=interval)
     )
     edge = exp.cast(exp.Literal.string("-infinity" if back else "infinity"), TIMESTAMP)
-    return exp.Coalesce(this=exp.Anonymous(this="TRY", expressions=[moved]), expressions=[edge])
+    return exp.Coalesce(this=exp.Try(this=moved), expressions=[edge])
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """The names of the columns that :func:`clocked` adds to a view's own.
+    """
+    The names of the columns that :func:`clocked` adds to a view's own.
 
     ``event_time`` is E. ``arrival`` is A as the visible-row rule compares it: E + ``delay`` for
     rows that ``backfilled_until`` covers. ``recorded`` is the created_timestamp itself, which
@@ -122,9 +108,7 @@ def _type_of(columns: tuple[Column, ...], name: str) -> str:
     return column.type
 
 
-def _arrival(
-    view: FeatureView, event_time: exp.Expression, recorded: exp.Expression | None
-) -> exp.Expression:
+def _arrival(view: FeatureView, event_time: exp.Expr, recorded: exp.Expr | None) -> exp.Expr:
     """Return A: what ``created_timestamp``, ``delay`` and ``backfilled_until`` say together."""
     after_event = shifted(event_time, view.delay, back=False) if view.delay else event_time
     if recorded is None:
@@ -136,7 +120,8 @@ def _arrival(
 
 
 def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...]) -> exp.Select:
-    """Return the rows that can ever be seen: keys, ``kept`` columns, and the :class:`Clocks`.
+    """
+    Return the rows that can ever be seen: keys, ``kept`` columns, and the :class:`Clocks`.
 
     Rows with a NULL key, E or A are left out. ``recency`` ranks the rows of a key by (E, A) and
     then by every remaining column in the order of the relation, NULL lowest, so that it does not
@@ -155,7 +140,7 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
         quoted(clocks.recorded) if clocks.recorded else None,
     )
     known = exp.select(exp.Star(), aliased(arrival, clocks.arrival)).from_(
-        stamped.subquery("stamped")
+        subquery_as(stamped, "stamped")
     )
 
     settled = {name.casefold() for name in (*view.join_keys, view.event_timestamp)}
@@ -163,16 +148,10 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
     if view.created_timestamp:
         settled.add(view.created_timestamp.casefold())
     order += [column.name for column in columns if column.name.casefold() not in settled]
-    recency = exp.Window(
-        this=exp.RowNumber(),
-        partition_by=[quoted(key) for key in view.join_keys],
-        order=exp.Order(
-            expressions=[exp.Ordered(this=quoted(name), nulls_first=True) for name in order]
-        ),
-    )
+    recency = over(exp.RowNumber(), [quoted(key) for key in view.join_keys], order)
     seen = [clocks.event_time, *view.join_keys]
     if view.known_at:
-        visible_from: exp.Expression = exp.Greatest(
+        visible_from: exp.Expr = exp.Greatest(
             this=quoted(clocks.event_time), expressions=[quoted(clocks.arrival)], ignore_nulls=True
         )
         seen.append(clocks.arrival)
@@ -187,24 +166,26 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
             aliased(visible_from, clocks.visible_from),
             aliased(recency, clocks.recency),
         )
-        .from_(known.subquery("known"))
+        .from_(subquery_as(known, "known"))
         .where(*(quoted(name).is_(exp.null()).not_() for name in seen))
     )
 
 
 def winners(view: FeatureView, clocks: Clocks, source: str) -> exp.Select:
-    """Return the rows of ``source`` (a :func:`clocked` table) that are ever the one to see.
+    """
+    Return the rows of ``source`` (a :func:`clocked` table) that are ever the one to see.
 
     Each is the winner from its ``visible_from`` until the next one's of its key, and
     ``visible_from`` is unique within a key: what an ASOF join needs.
     """
-    best_so_far = exp.Window(
-        this=exp.Max(this=quoted(clocks.recency)),
-        partition_by=[quoted(key) for key in view.join_keys],
-        order=exp.Order(expressions=[exp.Ordered(this=quoted(clocks.visible_from))]),
-        spec=exp.WindowSpec(
-            kind="RANGE", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"
-        ),
+    so_far = exp.WindowSpec(
+        kind="RANGE", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"
+    )
+    best_so_far = over(
+        exp.Max(this=quoted(clocks.recency)),
+        [quoted(key) for key in view.join_keys],
+        [clocks.visible_from],
+        so_far,
     )
     return (
         exp.select(exp.Star())
@@ -223,15 +204,16 @@ def kept_columns(
 
 
 def holds(
-    view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expression
-) -> exp.Expression | None:
-    """Return the condition under which the winner found for q is a match; None means always.
+    view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expr
+) -> exp.Expr | None:
+    """
+    Return the condition under which the winner found for q is a match; None means always.
 
     It fails where the winner is older than the ttl at q, or where it is a snapshot's row that had
     ended by q or records a deletion.
     """
     clocks = Clocks.of(view, columns)
-    conditions: list[exp.Expression] = []
+    conditions: list[exp.Expr] = []
     if view.ttl:
         oldest = shifted(q.copy(), view.ttl, back=True)
         conditions.append(exp.GTE(this=quoted(clocks.event_time, winner), expression=oldest))
@@ -241,10 +223,10 @@ def holds(
 
 
 def _still_valid(
-    view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expression
-) -> list[exp.Expression]:
+    view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expr
+) -> list[exp.Expr]:
     assert view.snapshot is not None
-    conditions: list[exp.Expression] = []
+    conditions: list[exp.Expr] = []
     ended = find_column(columns, view.snapshot.valid_to)
     if ended:
         end = as_utc(quoted(ended.name, winner), ended.type)

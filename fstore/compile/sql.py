@@ -1,0 +1,78 @@
+"""The small pieces that every query is built of: each quoted, each equal to its parsed text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlglot import exp
+
+TIMESTAMP = exp.DataType.build("TIMESTAMP", dialect="duckdb")
+
+
+def quoted(name: str, table: str | None = None) -> exp.Column:
+    """Return a column reference with every part quoted."""
+    return exp.column(name, table=table, quoted=True)
+
+
+def aliased(value: exp.Expr, name: str) -> exp.Expr:
+    """Return ``value AS "name"``."""
+    return exp.alias_(value, name, quoted=True)
+
+
+def identifier(name: str) -> exp.Identifier:
+    """Return a quoted identifier."""
+    return exp.to_identifier(name, quoted=True)
+
+
+def table_as(name: str, alias: str) -> exp.Expr:
+    """Return ``"name" AS "alias"``, with an alias that sqlglot's own passes understand."""
+    return exp.alias_(exp.table_(name, quoted=True), alias, table=True, quoted=True)
+
+
+def zoned(value: exp.Expr) -> exp.Expr:
+    """Return a TIMESTAMP in UTC as one with its zone, the form in which times leave fstore."""
+    return exp.cast(value, "TIMESTAMPTZ")
+
+
+def instant(at: datetime) -> exp.Expr:
+    """Return an aware instant as a literal of DuckDB's TIMESTAMP, in UTC."""
+    naive = at.astimezone(UTC).replace(tzinfo=None)
+    return exp.cast(exp.Literal.string(naive.isoformat(" ", "microseconds")), TIMESTAMP)
+
+
+def subquery_as(query: exp.Query, alias: str) -> exp.Subquery:
+    """Return ``(query) AS "alias"``."""
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=identifier(alias)))
+
+
+def common(query: exp.Select, name: str, body: exp.Query) -> exp.Select:
+    """Return ``query`` with ``"name" AS (body)`` in front of it."""
+    return query.with_(exp.TableAlias(this=identifier(name)), as_=body)
+
+
+def over(
+    function: exp.Expr,
+    partition: Sequence[exp.Expr] = (),
+    order: Sequence[str] = (),
+    frame: exp.WindowSpec | None = None,
+) -> exp.Window:
+    """Return ``function OVER (PARTITION BY .. ORDER BY .. frame)``; NULLs come first."""
+    ordered = [exp.Ordered(this=quoted(name), nulls_first=True) for name in order]
+    return exp.Window(
+        this=function,
+        partition_by=list(partition),
+        order=exp.Order(expressions=ordered) if ordered else None,
+        spec=frame,
+        over="OVER",
+    )
+
+
+def try_cast(value: exp.Expr, type_name: str) -> exp.TryCast:
+    """Return ``TRY_CAST(value AS type)``: NULL where the value does not convert."""
+    return exp.TryCast(this=value, to=exp.DataType.build(type_name, dialect="duckdb"), safe=True)
+
+
+def ascending(name: str, table: str | None = None) -> exp.Ordered:
+    """Return the column as a term of ORDER BY, NULLs last."""
+    return exp.Ordered(this=quoted(name, table), nulls_first=False)
