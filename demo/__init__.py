@@ -1,0 +1,1 @@
+"""The demo of fstore on the reference project: `python -m demo` in the project's folder."""
