@@ -11,7 +11,7 @@ from fstore import errors
 ERRORS = {
     name
     for name, value in vars(errors).items()
-    if isinstance(value, type) and issubclass(value, errors.FstoreError)
+    if isinstance(value, type) and issubclass(value, errors.FstoreError | errors.FstoreWarning)
 }
 CLASSES = {"FeatureStore", "OnlineResponse", "RetrievalJob"}
 
