@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -14,7 +14,8 @@ LONGEST_DURATION_SECONDS = 300_000 * 366 * 86400
 
 @dataclass(frozen=True)
 class Duration:
-    """A fixed length of time above zero, as written: ``count`` of ``unit``.
+    """
+    A fixed length of time above zero, as written: ``count`` of ``unit``.
 
     >>> Duration.parse("7 days").seconds
     604800
@@ -95,7 +96,8 @@ class SnapshotColumns:
 
 @dataclass(frozen=True)
 class FeatureView:
-    """A dbt model or snapshot whose rows are features of entities at times.
+    """
+    A dbt model or snapshot whose rows are features of entities at times.
 
     ``known_at``, ``delay`` and ``backfilled_until`` say when a row could be known: the rules of
     time in docs/concepts.md. Which columns are features is known with the built relation: see
@@ -160,7 +162,8 @@ class FeatureView:
 
 @dataclass(frozen=True)
 class Projection:
-    """Features of one view, perhaps under an alias and with join keys taken from other columns.
+    """
+    Features of one view, perhaps under an alias and with join keys taken from other columns.
 
     ``features`` is None for all of them. ``join_keys`` maps the view's column to the caller's.
     """
@@ -203,7 +206,6 @@ class Registry:
     feature_views: tuple[FeatureView, ...]
     feature_services: tuple[FeatureService, ...]
     models: tuple[SpineModel, ...] = ()
-    aliases: frozenset[str] = field(default_factory=frozenset)
 
     @cached_property
     def entities(self) -> tuple[Entity, ...]:

@@ -1,4 +1,5 @@
-"""Every error that fstore raises.
+"""
+Every error that fstore raises.
 
     FstoreError
     ├── ProjectError                 the dbt project, its profile or fstore.yml cannot be used
@@ -6,7 +7,7 @@
     │   ├── ProfileError             (ValueError)
     │   └── UnknownTargetError       (KeyError)
     ├── ManifestError                target/manifest.json cannot be read (ValueError)
-    ├── DeclarationError             meta.fstore says something wrong; holds every Problem (ValueError)
+    ├── DeclarationError             meta.fstore is wrong; holds every Problem (ValueError)
     ├── UnknownNameError             no such view, feature, service, model or dataset (KeyError)
     ├── RequestError                 the question cannot be answered as asked (ValueError)
     │   ├── SpineError               entity_df cannot be used
@@ -33,7 +34,8 @@ from pathlib import Path
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that ``word`` most likely meant, or None.
+    """
+    Return the known name that ``word`` most likely meant, or None.
 
     >>> nearest("totl", ["avg_delay", "total"])
     'total'
@@ -50,7 +52,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def listed(names: Sequence[str], limit: int = 20) -> str:
-    """Return names joined for a sentence, cut at ``limit`` with the number left out.
+    """
+    Return names joined for a sentence, cut at ``limit`` with the number left out.
 
     >>> listed(["a", "b"])
     'a, b'
@@ -151,7 +154,8 @@ class DeclarationError(FstoreError, ValueError):
 
 
 class UnknownNameError(FstoreError, KeyError):
-    """A name that the project does not have.
+    """
+    A name that the project does not have.
 
     ``kind`` says of what: "a feature view", "a feature", "a feature service", ...
     """
@@ -230,3 +234,7 @@ class OnlineStoreError(FstoreError, OSError):
 
 class QueryError(FstoreError, RuntimeError):
     """The engine refused or failed a query; the engine's own words are in the sentence."""
+
+
+class FstoreWarning(UserWarning):
+    """Something that a person should look at; the work was done all the same."""

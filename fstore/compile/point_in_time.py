@@ -45,7 +45,7 @@ class Spine:
 
 
 @dataclass(frozen=True)
-class _SpineNames:
+class SpineNames:
     """The names that the query gives the spine: its alias, each row's place, its time in UTC."""
 
     alias: str
@@ -53,7 +53,7 @@ class _SpineNames:
     as_of: str
 
     @classmethod
-    def of(cls, request: FeatureRequest, spine: Spine) -> _SpineNames:
+    def of(cls, request: FeatureRequest, spine: Spine) -> SpineNames:
         columns = tuple(column.name for column in spine.columns)
         return cls(
             alias=unused("spine", tuple(join.name for join in request.joins)),
@@ -80,23 +80,21 @@ def point_in_time(
     Every view becomes two CTEs, its rows with their clocks and those of them that are ever the
     one to see; an ASOF join then finds, for each spine row, the last that had become visible.
     """
-    names = _SpineNames.of(request, spine)
+    names = SpineNames.of(request, spine)
     query = (
         exp.select(*(quoted(name, names.alias) for name in spine.passed))
         .from_(table_as("spine", names.alias))
         .order_by(ascending(names.row, names.alias))
     )
-    query = common(query, "spine", _spine_rows(spine, names))
+    query = common(query, "spine", spine_rows(spine, names))
     for view, features in _features_by_view(request).items():
         built = columns[view.reference]
-        rows = clocked(view, built, kept_columns(view, built, features))
-        best = winners(view, Clocks.of(view, built), _rows(view))
-        query = common(common(query, _rows(view), rows), _winners(view), best)
+        query = with_winners(query, view, built, features)
 
     matched: dict[str, exp.Expr | None] = {}
     for join in request.joins:
         built = columns[join.view.reference]
-        query = query.join(_asof(join, built, spine, names))
+        query = query.join(asof(join, built, spine, names))
         q = quoted(names.as_of, names.alias)
         matched[join.name] = holds(join.view, built, join.name, q)
 
@@ -118,15 +116,22 @@ def _features_by_view(request: FeatureRequest) -> dict[FeatureView, tuple[str, .
     return {view: tuple(features) for view, features in found.items()}
 
 
-def _rows(view: FeatureView) -> str:
-    return f"{view.identifier}_rows"
-
-
-def _winners(view: FeatureView) -> str:
+def _winners_name(view: FeatureView) -> str:
     return f"{view.identifier}_winners"
 
 
-def _spine_rows(spine: Spine, names: _SpineNames) -> exp.Select:
+def with_winners(
+    query: exp.Select, view: FeatureView, built: tuple[Column, ...], features: tuple[str, ...]
+) -> exp.Select:
+    """Return the query with the view's two CTEs in front of it."""
+    rows = f"{view.identifier}_rows"
+    query = common(query, rows, clocked(view, built, kept_columns(view, built, features)))
+    best = winners(view, Clocks.of(view, built), rows)
+    return common(query, _winners_name(view), best)
+
+
+def spine_rows(spine: Spine, names: SpineNames) -> exp.Select:
+    """Return the spine with each row's place, and its time in UTC."""
     time = find_column(spine.columns, spine.event_timestamp)
     assert time is not None, "the spine's time column was checked before compiling"
     position = quoted(spine.position) if spine.position else over(exp.RowNumber())
@@ -137,7 +142,7 @@ def _spine_rows(spine: Spine, names: _SpineNames) -> exp.Select:
     ).from_(SPINE.copy())
 
 
-def _asof(join: Join, built: tuple[Column, ...], spine: Spine, names: _SpineNames) -> exp.Join:
+def asof(join: Join, built: tuple[Column, ...], spine: Spine, names: SpineNames) -> exp.Join:
     """Return ``ASOF LEFT JOIN winners AS name ON keys AND spine.as_of >= visible_from``."""
     conditions: list[exp.Expr] = []
     for key, column in join.keys:
@@ -147,7 +152,7 @@ def _asof(join: Join, built: tuple[Column, ...], spine: Spine, names: _SpineName
         conditions.append(exp.EQ(this=asked, expression=quoted(ours.name, join.name)))
     since = quoted(Clocks.of(join.view, built).visible_from, join.name)
     conditions.append(exp.GTE(this=quoted(names.as_of, names.alias), expression=since))
-    winning = table_as(_winners(join.view), join.name)
+    winning = table_as(_winners_name(join.view), join.name)
     return exp.Join(this=winning, method="ASOF", side="LEFT", on=exp.and_(*conditions))
 
 

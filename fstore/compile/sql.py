@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from sqlglot import exp
 
+from fstore.definitions import Relation
+
 TIMESTAMP = exp.DataType.build("TIMESTAMP", dialect="duckdb")
 
 
@@ -76,3 +78,20 @@ def try_cast(value: exp.Expr, type_name: str) -> exp.TryCast:
 def ascending(name: str, table: str | None = None) -> exp.Ordered:
     """Return the column as a term of ORDER BY, NULLs last."""
     return exp.Ordered(this=quoted(name, table), nulls_first=False)
+
+
+def table_of(relation: Relation) -> exp.Table:
+    """Return a built relation as a table, every part of its name quoted."""
+    return exp.table_(
+        relation.identifier, db=relation.schema, catalog=relation.database, quoted=True
+    )
+
+
+def select_all(relation: Relation) -> str:
+    """Return ``SELECT * FROM relation``."""
+    return render(exp.select(exp.Star()).from_(table_of(relation)))
+
+
+def render(tree: exp.Expr) -> str:
+    """Return the tree as DuckDB's SQL, laid out for reading."""
+    return tree.sql(dialect="duckdb", pretty=True)

@@ -21,7 +21,16 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from fstore.compile.sql import TIMESTAMP, aliased, instant, over, quoted, subquery_as, try_cast
+from fstore.compile.sql import (
+    TIMESTAMP,
+    aliased,
+    instant,
+    over,
+    quoted,
+    subquery_as,
+    table_of,
+    try_cast,
+)
 from fstore.compile.types import COARSE, NANOSECONDS, ZONED, find_column, unused
 from fstore.definitions import Column, Duration, FeatureView
 
@@ -96,12 +105,6 @@ class Clocks:
         )
 
 
-def relation(view: FeatureView) -> exp.Table:
-    """Return the built relation of a view as a table."""
-    parts = view.relation
-    return exp.table_(parts.identifier, db=parts.schema, catalog=parts.database, quoted=True)
-
-
 def _type_of(columns: tuple[Column, ...], name: str) -> str:
     column = find_column(columns, name)
     assert column is not None, f"{name} was checked before compiling"
@@ -129,7 +132,9 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
     """
     clocks = Clocks.of(view, columns)
     event_time = as_utc(quoted(view.event_timestamp), _type_of(columns, view.event_timestamp))
-    stamped = exp.select(exp.Star(), aliased(event_time, clocks.event_time)).from_(relation(view))
+    stamped = exp.select(exp.Star(), aliased(event_time, clocks.event_time)).from_(
+        table_of(view.relation)
+    )
     if view.created_timestamp and clocks.recorded:
         recorded = as_utc(quoted(view.created_timestamp), _type_of(columns, view.created_timestamp))
         stamped = stamped.select(aliased(recorded, clocks.recorded))

@@ -1,0 +1,227 @@
+"""dbt's manifest.json, read as a registry. The one file that knows how dbt writes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fstore.declarations import Declared, disagreements, feature_service, feature_view
+from fstore.definitions import FeatureView, Registry, Relation, SnapshotColumns, SpineModel
+from fstore.errors import DeclarationError, ManifestError, MissingFileError, Problem
+
+MANIFEST_VERSION = "v12"  # dbt 1.8 to 1.11
+_BUILT = ("model", "snapshot", "seed")  # what has a relation, and so can be a spine
+_NODE_KEYS = (
+    "unique_id", "resource_type", "name", "alias", "database", "schema", "version",
+    "latest_version", "package_name", "original_file_path", "patch_path", "description", "tags", "group",
+)  # fmt: skip
+_CONFIG_KEYS = ("meta", "materialized", "event_time", "snapshot_meta_column_names")
+
+
+def load_registry(path: Path) -> Registry:
+    """Return what the manifest at ``path`` declares.
+
+    Raises MissingFileError, ManifestError (not JSON, or of another version) and DeclarationError,
+    which holds every problem of every declaration.
+    """
+    return parse(_document(path))
+
+
+def excerpt(path: Path) -> dict[str, Any]:
+    """Return the part of a manifest that declares views and services, fit to be stored.
+
+    :func:`parse` reads it back, with the same views and services and no other models.
+    """
+    document = _document(path)
+    nodes = {}
+    for unique_id, node in document["nodes"].items():
+        if node.get("resource_type") in _BUILT and _meta(node) is not None:
+            nodes[unique_id] = {key: node[key] for key in _NODE_KEYS if key in node}
+            config = node.get("config", {})
+            nodes[unique_id]["config"] = {key: config[key] for key in _CONFIG_KEYS if key in config}
+            nodes[unique_id]["config"]["meta"] = {"fstore": _meta(node)}
+            columns = node.get("columns", {})
+            nodes[unique_id]["columns"] = {
+                name: {"name": it["name"]} for name, it in columns.items()
+            }
+    exposures = {
+        unique_id: exposure
+        for unique_id, exposure in document["exposures"].items()
+        if _meta(exposure) is not None
+    }
+    metadata = {
+        key: document["metadata"].get(key) for key in ("dbt_schema_version", "project_name")
+    }
+    return {
+        "metadata": metadata,
+        "nodes": nodes,
+        "exposures": exposures,
+        "groups": document.get("groups", {}),
+    }
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MissingFileError(
+            "The manifest", path, "dbt writes it: run dbt build (or dbt parse) first."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(path, f"cannot be read: {error}.") from error
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError(
+            path, f"is not whole JSON ({error}): dbt may be writing it now. Run dbt parse again."
+        ) from error
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    schema = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
+    if (
+        metadata is None
+        or not isinstance(schema, str)
+        or "nodes" not in document
+        or "exposures" not in document
+    ):
+        raise ManifestError(path, "is not a manifest of dbt. Run dbt parse again.")
+    version = schema.rsplit("/", 1)[-1].removesuffix(".json")
+    if version != MANIFEST_VERSION:
+        raise ManifestError(
+            path,
+            f"is of version {version} (dbt {metadata.get('dbt_version')}); fstore reads "
+            f"{MANIFEST_VERSION}, which dbt 1.8 to 1.11 write. Run dbt parse with one of them.",
+        )
+    return dict(document)
+
+
+def parse(document: Mapping[str, Any]) -> Registry:
+    """Return the registry of a manifest, or of an :func:`excerpt` of one."""
+    problems: list[Problem] = []
+    views: list[FeatureView] = []
+    for node in _declared(document):
+        if node.kind in ("model", "snapshot"):
+            view = feature_view(node, problems)
+            if view is not None:
+                views.append(view)
+        elif node.kind != "exposure":
+            text = f"stands on a {node.kind}; a feature view is a model or a snapshot"
+            problems.append(Problem(node.declared_in, node.name, "meta.fstore", text))
+    problems += disagreements(views)
+    views.sort(key=lambda view: (view.name, view.unique_id))
+    registry = Registry(document["metadata"].get("project_name") or "", tuple(views), ())
+    broken = bool(problems)  # a service may name a view that a problem took away
+    services = []
+    for node in _declared(document):
+        if node.kind == "exposure":
+            found = feature_service(node, registry.views_by_reference, problems)
+            if found is not None:
+                services.append(found)
+    if broken:
+        problems = [it for it in problems if "is not a feature view" not in it.text]
+    if problems:
+        raise DeclarationError(problems)
+    services.sort(key=lambda service: service.name)
+    return Registry(registry.project, registry.feature_views, tuple(services), _models(document))
+
+
+def _declared(document: Mapping[str, Any]) -> Iterator[Declared]:
+    """Yield every node that carries ``meta.fstore``, on itself or on one of its columns."""
+    for kind in ("nodes", "sources", "exposures"):
+        for node in document.get(kind, {}).values():
+            meta = _meta(node)
+            if meta is not None:
+                yield _declared_node(node, meta, document)
+            for column in (node.get("columns") or {}).values():
+                if _meta(column) is not None:
+                    yield Declared(
+                        unique_id=node["unique_id"],
+                        kind="column",
+                        name=f"{node['name']}.{column['name']}",
+                        file=node["original_file_path"],
+                        declared_in=_declared_in(node),
+                        meta=_meta(column),
+                    )
+
+
+def _declared_node(node: Mapping[str, Any], meta: Any, document: Mapping[str, Any]) -> Declared:
+    config = node.get("config") or {}
+    version = node.get("version")
+    kind = node["resource_type"]
+    group = (document.get("groups") or {}).get(
+        f"group.{node.get('package_name')}.{node.get('group')}"
+    )
+    owner = node.get("owner") or (group or {}).get("owner") or {}
+    return Declared(
+        unique_id=node["unique_id"],
+        kind=kind,
+        name=node["name"],
+        file=node["original_file_path"],
+        declared_in=_declared_in(node),
+        meta=meta,
+        relation=_relation(node) if kind in _BUILT else None,
+        materialized=config.get("materialized") or "",
+        version=None if version is None else str(version),
+        is_latest=version is None or str(version) == str(node.get("latest_version")),
+        event_time=config.get("event_time"),
+        snapshot=_snapshot_columns(config) if kind == "snapshot" else None,
+        exposure_type=node.get("type") or "",
+        depends_on=tuple((node.get("depends_on") or {}).get("nodes", ())),
+        columns=tuple(column["name"] for column in (node.get("columns") or {}).values()),
+        description=node.get("description") or "",
+        tags=tuple(node.get("tags") or ()),
+        owner=owner.get("name") or owner.get("email") or "",
+    )
+
+
+def _meta(node: Mapping[str, Any]) -> Any:
+    """Return a node's meta.fstore; None where it has none."""
+    for holder in (node.get("config"), node):
+        meta = holder.get("meta") if isinstance(holder, dict) else None
+        if isinstance(meta, dict) and "fstore" in meta:
+            return meta["fstore"] if meta["fstore"] is not None else {}
+    return None
+
+
+def _declared_in(node: Mapping[str, Any]) -> str:
+    patch = node.get("patch_path")
+    return patch.split("://", 1)[-1] if patch else str(node["original_file_path"])
+
+
+def _relation(node: Mapping[str, Any]) -> Relation:
+    return Relation(
+        node.get("database") or "", node.get("schema") or "", node.get("alias") or node["name"]
+    )
+
+
+def _snapshot_columns(config: Mapping[str, Any]) -> SnapshotColumns:
+    plain = SnapshotColumns()
+    named = config.get("snapshot_meta_column_names") or {}
+    return SnapshotColumns(
+        valid_from=named.get("dbt_valid_from") or plain.valid_from,
+        valid_to=named.get("dbt_valid_to") or plain.valid_to,
+        scd_id=named.get("dbt_scd_id") or plain.scd_id,
+        updated_at=named.get("dbt_updated_at") or plain.updated_at,
+        is_deleted=named.get("dbt_is_deleted") or plain.is_deleted,
+    )
+
+
+def _models(document: Mapping[str, Any]) -> tuple[SpineModel, ...]:
+    """Return everything that is built: ``m`` and, of a versioned model, also ``m.v1``."""
+    found = []
+    for node in document["nodes"].values():
+        config = node.get("config") or {}
+        if node["resource_type"] not in _BUILT or config.get("materialized") == "ephemeral":
+            continue
+        meta = _meta(node)
+        declared = meta.get("event_timestamp") if isinstance(meta, dict) else None
+        clock = declared or config.get("event_time")
+        version = node.get("version")
+        names = [node["name"] if version is None else f"{node['name']}.v{version}"]
+        if version is not None and str(version) == str(node.get("latest_version")):
+            names.append(node["name"])
+        found += [
+            SpineModel(name, _relation(node), clock, node["original_file_path"]) for name in names
+        ]
+    return tuple(sorted(found, key=lambda model: model.name))

@@ -1,0 +1,196 @@
+"""A training set that is compiled and checked, and runs when an output is asked for."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fstore.compile.request import Join
+from fstore.definitions import Column
+from fstore.errors import FstoreWarning, QueryError, RequestError, SpineError
+from fstore.frames import arrow_to_pandas
+from fstore.offline.spine import Frame
+from fstore.offline.warehouse import columns_of_query, open_warehouse
+from fstore.project import Project
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+BATCH_ROWS = 100_000
+WITHHELD_SHARE = 0.2  # a job warns where created_timestamp withholds rows from more of the spine
+
+
+@dataclass(frozen=True)
+class RetrievalJob:
+    """A training set, made by ``FeatureStore.get_historical_features``.
+
+    Nothing has run yet but DESCRIBE: each ``to_`` method opens the warehouse, runs the query and
+    closes it. The rows are those of the spine, each once and in its order, with the spine's own
+    columns first and then the features as asked.
+    """
+
+    project: Project = field(repr=False)
+    query: str = field(repr=False)
+    features: tuple[Column, ...]
+    spine_sql: str | None = field(default=None, repr=False)
+    frame: Frame | None = field(default=None, repr=False)
+    registered: pa.Table | None = field(default=None, repr=False)
+    withheld: tuple[tuple[Join, str], ...] = field(default=(), repr=False)
+
+    def to_sql(self) -> str:
+        """Return the SQL that runs, as one script for DuckDB with the warehouse attached."""
+        if self.spine_sql is not None:
+            spine = self.spine_sql.strip().rstrip(";")
+            return f"CREATE TEMP VIEW entity_df AS\n{spine};\n\n{self.query}"
+        assert self.registered is not None
+        columns = ", ".join(self.registered.column_names)
+        return f"-- entity_df is the table given, as a temporary view of: {columns}\n{self.query}"
+
+    def explain(self) -> str:
+        """Return DuckDB's plan of the query, as text, without running it."""
+        with self._opened() as connection:
+            rows = connection.execute(f"EXPLAIN {self.query}").fetchall()
+        return "\n".join(row[1] for row in rows)
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the training set as Arrow record batches, holding one at a time.
+
+        The warehouse stays open (read-only) until the last batch is taken or the iterator closed.
+        """
+        with self._opened() as connection:
+            spine = self.frame.to_arrow() if self.frame else None
+            done = 0
+            for batch in connection.sql(self.query).to_arrow_reader(BATCH_ROWS):
+                yield batch if spine is None else _beside(spine.slice(done, len(batch)), batch)
+                done += len(batch)
+            self._warn_of_withheld(connection)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the training set as an Arrow table."""
+        features = self._table()
+        if self.frame is None:
+            return features
+        return _table_beside(self.frame.to_arrow(), features)
+
+    def to_df(self) -> pd.DataFrame:
+        """Return the training set as a pandas frame.
+
+        Integers and booleans of features are the nullable types, decimals ``Decimal``, lists
+        ``list``, structs ``dict``. A pandas spine's own columns and index come back untouched.
+        """
+        import pandas as pd
+
+        table = self._table()
+        huge = {column.name for column in self.features if column.type == "HUGEINT"}
+        if self.frame is None or self.frame.kind != "pandas":
+            if self.frame is not None:
+                table = _table_beside(self.frame.to_arrow(), table)
+            return arrow_to_pandas(table, huge)
+        features = arrow_to_pandas(table, huge)
+        features.index = self.frame.given.index
+        return pd.concat([self.frame.given, features], axis="columns")
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the training set as a polars frame; needs the ``polars`` extra."""
+        try:
+            import polars as pl
+        except ImportError as error:
+            raise RequestError("to_polars needs polars: install it, or use to_arrow.") from error
+        frame = pl.from_arrow(self.to_arrow())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> Path:
+        """Write the training set to one Parquet file, whole or not at all, and return its path.
+
+        A SQL spine is written by the engine and never passes through Python.
+        """
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            if self.frame is None:
+                with self._opened() as connection:
+                    destination = str(partial).replace("'", "''")
+                    connection.execute(f"COPY ({self.query}) TO '{destination}' (FORMAT parquet)")
+                    self._warn_of_withheld(connection)
+            else:
+                self._write_batches(partial)
+            partial.replace(target)
+        except (OSError, QueryError) as error:
+            raise QueryError(f"{target} cannot be written: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
+
+    def _write_batches(self, path: Path) -> None:
+        writer: pq.ParquetWriter | None = None
+        for batch in self.to_batches():
+            writer = writer or pq.ParquetWriter(path, batch.schema)
+            writer.write_batch(batch)
+        if writer is None:
+            pq.write_table(self.to_arrow(), path)
+        else:
+            writer.close()
+
+    def _table(self) -> pa.Table:
+        """Run the query: spine and features for a SQL spine, the features alone for a frame."""
+        with self._opened() as connection:
+            table = connection.sql(self.query).to_arrow_table()
+            self._warn_of_withheld(connection)
+        return table
+
+    @contextmanager
+    def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with open_warehouse(self.project) as connection:
+            put_spine(connection, self.spine_sql, self.registered)
+            yield connection
+
+    def _warn_of_withheld(self, connection: duckdb.DuckDBPyConnection) -> None:
+        for join, sql in self.withheld:
+            late, total = connection.execute(sql).fetchall()[0]
+            if late > WITHHELD_SHARE * total:
+                warnings.warn(_withheld_sentence(join, late, total), FstoreWarning, stacklevel=4)
+
+
+def _withheld_sentence(join: Join, late: int, total: int) -> str:
+    view = join.view
+    return (
+        f"{join.name}: for {late} of {total} spine rows ({late / total:.0%}) the newest row was "
+        f"withheld, for its {view.created_timestamp} (created_timestamp in {view.declared_in}) is "
+        "after the spine row's time. Where a history was loaded in one go, set backfilled_until "
+        "to the time of that load."
+    )
+
+
+def put_spine(
+    connection: duckdb.DuckDBPyConnection, sql: str | None, table: pa.Table | None
+) -> tuple[Column, ...]:
+    """Make the spine the temporary view ``entity_df``, and return its columns."""
+    if table is not None:
+        connection.register("entity_df", table)
+    else:
+        try:
+            connection.execute(f"CREATE TEMP VIEW entity_df AS\n{sql}")
+        except duckdb.Error as error:
+            raise SpineError(f"entity_df cannot run: {error}") from error
+    return columns_of_query(connection, "SELECT * FROM temp.main.entity_df")
+
+
+def _beside(spine: pa.Table, features: pa.RecordBatch) -> pa.RecordBatch:
+    table = _table_beside(spine, pa.Table.from_batches([features])).combine_chunks()
+    return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], table.schema)
+
+
+def _table_beside(spine: pa.Table, features: pa.Table) -> pa.Table:
+    arrays = [*spine.columns, *features.columns]
+    return pa.table(arrays, names=[*spine.column_names, *features.column_names])

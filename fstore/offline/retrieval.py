@@ -1,0 +1,171 @@
+"""From a caller's arguments to a RetrievalJob: every check, then the compiled query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+
+from fstore.compile.keys import check_keys
+from fstore.compile.point_in_time import Spine, event_timestamp_name, point_in_time, spineless
+from fstore.compile.request import (
+    FeatureRequest,
+    refuse_clashes,
+    require_columns,
+    resolve,
+    views_asked,
+)
+from fstore.compile.sql import render, select_all
+from fstore.compile.types import find_column, unused
+from fstore.compile.withheld import can_withhold, withheld
+from fstore.definitions import FeatureView, Registry, SpineModel
+from fstore.errors import RequestError, SpineError, UnknownNameError, listed
+from fstore.offline.job import RetrievalJob, put_spine
+from fstore.offline.spine import (
+    Frame,
+    check_key_values,
+    check_time,
+    time_column,
+    timestamps_of,
+)
+from fstore.offline.warehouse import columns_of, columns_of_query, describe, open_warehouse
+from fstore.project import Project
+
+_MODEL_NAME = re.compile(r"[^\s;()]+")  # one word; anything else is SQL
+
+
+def retrieval_job(
+    project: Project,
+    registry: Registry,
+    entity_df: object,
+    features: Sequence[str] | None,
+    feature_service: str | None,
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    event_timestamp: str | None,
+    full_feature_names: bool | None,
+    include_event_timestamps: bool,
+) -> RetrievalJob:
+    """Check a request against the registry and the built relations, and compile it.
+
+    Raises every error of a wrong request before any query runs; the warehouse is opened only to
+    DESCRIBE the relations (and a SQL spine).
+    """
+    views = views_asked(registry, features, feature_service)
+    frame, sql, model = _spine_form(registry, entity_df, start, end)
+    with open_warehouse(project) as connection:
+        built = describe(connection, views, project.target)
+        request = resolve(registry, built, features, feature_service, full_feature_names)
+        if model is not None:
+            columns_of(connection, model.name, model.relation, project.target)
+            sql = select_all(model.relation)
+        elif frame is None and sql is None:
+            sql = render(spineless(_of_one_entity(request), built, start, end))
+        registered = position = None
+        if frame is not None:
+            require_columns(request, frame.names, "entity_df")
+            time = time_column(
+                frame.names,
+                (name for name in frame.names if frame.looks_like_timestamp(name)),
+                event_timestamp,
+                None,
+            )
+            registered, position = _keys_and_time(frame, request, time)
+            check_key_values(request, built, registered)
+        else:
+            assert sql is not None
+            _check_select(connection, sql)
+        columns = put_spine(connection, sql, registered)
+        names = frame.names if frame else tuple(column.name for column in columns)
+        if frame is None:
+            require_columns(request, names, "entity_df")
+            declared = model.event_timestamp if model else None
+            time = time_column(names, timestamps_of(columns), event_timestamp, declared)
+        extra = [event_timestamp_name(join) for join in request.joins if include_event_timestamps]
+        refuse_clashes(request, extra, names)
+        check_keys(request, built, columns)
+        asked = find_column(columns, time)
+        assert asked is not None
+        check_time(asked)
+        spine = Spine(columns, asked.name, position, () if frame else names)
+        query = render(
+            point_in_time(request, built, spine, include_event_timestamps=include_event_timestamps)
+        )
+        described = columns_of_query(connection, query)
+    counts = tuple(
+        (join, render(withheld(join, built, spine))) for join in request.joins if can_withhold(join)
+    )
+    return RetrievalJob(project, query, described, sql, frame, registered, counts)
+
+
+def _spine_form(
+    registry: Registry, entity_df: object, start: datetime | None, end: datetime | None
+) -> tuple[Frame | None, str | None, SpineModel | None]:
+    """Return the spine as a frame, as a SELECT or as a model; none of them where it is absent."""
+    if entity_df is None:
+        if start is None and end is None:
+            raise RequestError(
+                "Give entity_df (a table, a SELECT or the name of a dbt model), or start and end."
+            )
+        return None, None, None
+    if start is not None or end is not None:
+        raise RequestError("start and end make a spine of their own: leave entity_df out.")
+    if not isinstance(entity_df, str):
+        return Frame.of(entity_df), None, None
+    if not entity_df.strip():
+        raise SpineError("entity_df is empty text: give a SELECT or the name of a dbt model.")
+    if _MODEL_NAME.fullmatch(entity_df.strip()):
+        return None, None, _model_named(registry, entity_df.strip())
+    return None, entity_df, None
+
+
+def _model_named(registry: Registry, name: str) -> SpineModel:
+    for model in registry.models:
+        if model.name == name:
+            return model
+    known = sorted(model.name for model in registry.models)
+    raise UnknownNameError(name, "a dbt model", f"Project {registry.project}", known)
+
+
+def _of_one_entity(request: FeatureRequest) -> tuple[FeatureView, ...]:
+    """Return the views of a request without a spine; they must share their join keys."""
+    views = tuple(dict.fromkeys(join.view for join in request.joins))
+    for view in views[1:]:
+        if view.join_keys != views[0].join_keys:
+            raise RequestError(
+                "Without entity_df the views share one entity: "
+                f"{views[0].reference} has {listed(views[0].join_keys)}, {view.reference} has "
+                f"{listed(view.join_keys)}. Give entity_df, or ask for them apart."
+            )
+    for join in request.joins:
+        renamed = [column for key, column in join.keys if column != key]
+        if renamed:
+            raise RequestError(
+                f"{join.name} takes its keys from {listed(renamed)}: give entity_df with them."
+            )
+    return views
+
+
+def _keys_and_time(frame: Frame, request: FeatureRequest, time: str) -> tuple[pa.Table, str]:
+    """Return what the engine needs of a frame, and the name of the column of places."""
+    folded = {name.casefold(): name for name in frame.names}
+    wanted = [key if key in frame.names else folded[key.casefold()] for key in request.keys]
+    columns = {name: frame.column(name) for name in dict.fromkeys((*wanted, time))}
+    position = unused("spine_row", tuple(columns))
+    columns[position] = pa.chunked_array([pa.array(range(len(frame)), pa.int64())])
+    return pa.table(columns), position
+
+
+def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raise SpineError unless the text is one SELECT."""
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise SpineError(f"entity_df is not SQL that DuckDB reads: {error}") from error
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        kinds = [statement.type.name for statement in statements]
+        raise SpineError(f"entity_df must be one SELECT, and is: {listed(kinds)}.")

@@ -1,0 +1,180 @@
+"""The spine: the rows to train on, as a caller gives them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fstore.compile.request import Columns, FeatureRequest
+from fstore.compile.types import INTEGERS, TIMESTAMPS, family, find_column, is_clock
+from fstore.definitions import Column
+from fstore.errors import SpineError, did_you_mean, listed
+
+DEFAULT_TIME = "event_timestamp"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A pandas, polars or Arrow table. Only its keys and its time ever reach the engine."""
+
+    given: Any
+    names: tuple[str, ...]
+    kind: str  # pandas, polars or arrow
+
+    @classmethod
+    def of(cls, given: object) -> Frame:
+        """Wrap a table; SpineError for anything else."""
+        library = type(given).__module__.partition(".")[0]
+        if isinstance(given, pa.Table):
+            names, kind = given.column_names, "arrow"
+        elif library in ("pandas", "polars") and type(given).__name__ == "DataFrame":
+            names, kind = list(given.columns), library  # type: ignore[attr-defined]
+        else:
+            raise SpineError(
+                "entity_df is a pandas, polars or Arrow table, a SELECT, or the name of a dbt "
+                f"model, not {type(given).__name__}."
+            )
+        for name in names:
+            if not isinstance(name, str):
+                raise SpineError(f"entity_df has a column named {name!r}: names must be text.")
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise SpineError(f"entity_df has more than one column named {listed(doubled)}.")
+        return cls(given, tuple(names), kind)
+
+    def __len__(self) -> int:
+        return int(self.given.num_rows if self.kind == "arrow" else len(self.given))
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return one column as Arrow; SpineError where its values are of no one type."""
+        try:
+            if self.kind == "arrow":
+                return self.given.column(name)
+            if self.kind == "polars":
+                return self.given.select(name).to_arrow().column(0)
+            return _from_pandas(self.given[name])
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise SpineError(f"entity_df column {name} cannot be read: {error}") from error
+
+    def looks_like_timestamp(self, name: str) -> bool:
+        """Whether the column holds timestamps, judged by its type or its first values."""
+        if self.kind == "arrow":
+            return pa.types.is_timestamp(self.given.schema.field(name).type)
+        try:
+            head = Frame(self.given.head(100), self.names, self.kind).column(name)
+        except SpineError:
+            return False
+        return pa.types.is_timestamp(head.type)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the whole table as Arrow, in its own column order."""
+        if self.kind == "arrow":
+            return self.given
+        return pa.table({name: self.column(name) for name in self.names})
+
+
+def _from_pandas(series: Any) -> pa.ChunkedArray:
+    """Return a pandas column as Arrow: mixed zones become UTC, uuids their text."""
+    import pandas as pd
+
+    if series.dtype == object:
+        first = next((value for value in series if not _is_missing(value)), None)
+        if isinstance(first, uuid.UUID):
+            series = series.map(lambda value: str(value) if isinstance(value, uuid.UUID) else value)
+        elif isinstance(first, datetime):
+            series = pd.to_datetime(series, utc=True)
+    array = pa.array(series, from_pandas=True)
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value  # NaN and NaT differ from themselves
+
+
+def time_column(
+    names: tuple[str, ...],
+    timestamps: Iterable[str],
+    asked: str | None,
+    declared: str | None,
+) -> str:
+    """Return the spine's time column.
+
+    It is the one asked for, else ``event_timestamp``, else the clock that the spine's model
+    declares, else the only timestamp.
+    """
+    for wanted, whence in (
+        (asked, "event_timestamp="),
+        (DEFAULT_TIME, ""),
+        (declared, "the model"),
+    ):
+        if wanted in names:
+            return str(wanted)
+        if wanted and whence:
+            raise SpineError(
+                f"entity_df has no column {wanted}, which {whence} names as its time. It has: "
+                f"{listed(names)}.{did_you_mean(wanted, names)}"
+            )
+    found = list(timestamps)
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} timestamps ({listed(found)})" if found else "no timestamp"
+    raise SpineError(
+        f"entity_df has {what} and no column {DEFAULT_TIME}: name its time with event_timestamp=. "
+        f"It has: {listed(names)}."
+    )
+
+
+def timestamps_of(columns: tuple[Column, ...]) -> list[str]:
+    """Return the names of the timestamp columns."""
+    return [column.name for column in columns if column.type in TIMESTAMPS]
+
+
+def check_time(column: Column) -> None:
+    """Raise SpineError where the time column can hold no time."""
+    if not is_clock(column.type) and column.type != '"NULL"':
+        raise SpineError(
+            f"entity_df column {column.name} is its time and is {column.type}: make it a TIMESTAMP."
+        )
+
+
+def check_key_values(request: FeatureRequest, built: Columns, spine: pa.Table) -> None:
+    """Raise SpineError for the first key value that its view's key type cannot hold.
+
+    Floats must be whole where the key is an integer, and text must read as the uuid or date.
+    """
+    for join in request.joins:
+        for key, name in join.keys:
+            ours = find_column(built[join.view.reference], key)
+            theirs = find_column(tuple(Column(n, "") for n in spine.column_names), name)
+            assert ours is not None and theirs is not None, "columns were checked before"
+            values = spine.column(theirs.name)
+            bad = _first_bad(values, ours.type)
+            if bad is not None:
+                raise SpineError(
+                    f"entity_df column {name} has the value {bad!r}, which is no {ours.type}, the "
+                    f"type of join key {key} of {join.view.reference} ({join.view.file})."
+                )
+
+
+def _first_bad(values: pa.ChunkedArray, type_name: str) -> object | None:
+    kind = values.type
+    if pa.types.is_floating(kind) and type_name in INTEGERS:
+        # NaN is how pandas writes a missing number
+        broken = pc.and_(pc.not_equal(values, pc.floor(values)), pc.invert(pc.is_nan(values)))
+        found = pc.filter(values, broken)
+        return found[0].as_py() if len(found) else None
+    parse = {"uuid": uuid.UUID, "date/time": datetime.fromisoformat}.get(family(type_name))
+    if parse is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return None
+    for value in pc.unique(values).drop_null().to_pylist():
+        try:
+            parse(value)
+        except ValueError:
+            return str(value)
+    return None

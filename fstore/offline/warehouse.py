@@ -1,0 +1,204 @@
+"""The warehouse: opened read-only, only while a job runs, with every wait bounded."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from fstore.compile import session
+from fstore.compile.sql import select_all
+from fstore.definitions import Column, FeatureView, Relation
+from fstore.errors import (
+    FstoreError,
+    LockTimeoutError,
+    MissingFileError,
+    NotBuiltError,
+    QueryError,
+    WarehouseError,
+)
+from fstore.project import Project
+
+_BETWEEN_TRIES = 0.1  # seconds
+_LOCKED = re.compile("Could not set lock|file handle conflict")
+_HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+
+
+@contextmanager
+def open_warehouse(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection that reads the project's warehouse, and close it after the block.
+
+    The session is one in memory with the warehouse attached read-only under its own name, the
+    current schema as dbt's target has it, and TimeZone UTC. Waits for a lock up to
+    ``lock_timeout``. DuckDB's own errors inside the block come out as QueryError.
+
+    Raises MissingFileError, LockTimeoutError, WarehouseError.
+    """
+    if not Path(project.warehouse.path).is_file():
+        raise MissingFileError(
+            "The warehouse",
+            project.warehouse.path,
+            f"Run: dbt build --target {project.target} (the path is from {project.profiles_path}).",
+        )
+    connection = _session(project)
+    try:
+        _attach_all(connection, project)
+        yield connection
+    except duckdb.Error as error:
+        raise QueryError(f"DuckDB: {error}") from error
+    finally:
+        connection.close()
+
+
+def _session(project: Project) -> duckdb.DuckDBPyConnection:
+    options: dict[str, str | bool | int | float | list[str]] = {
+        name: str(value) for name, value in project.warehouse.config_options
+    }
+    try:
+        connection = duckdb.connect(":memory:", config=options)
+        if project.warehouse.catalog == "memory":  # the session's own name; give it another
+            connection.execute("ATTACH ':memory:' AS fstore_session")
+            connection.execute("USE fstore_session")
+            connection.execute("DETACH memory")
+        for extension in project.warehouse.extensions:
+            connection.execute(session.load_extension(extension.name))
+        for name, value in _settings(project):
+            connection.execute(session.set_value(name, value))
+        for secret in project.warehouse.secrets:
+            connection.execute(
+                session.create_secret(
+                    secret.name, secret.type, secret.provider, secret.scope, dict(secret.parameters)
+                )
+            )
+    except (duckdb.Error, ValueError) as error:
+        raise WarehouseError(
+            f"{project.profiles_path}: target {project.target} cannot be prepared: {error}"
+        ) from error
+    return connection
+
+
+def _settings(project: Project) -> Iterator[tuple[str, object]]:
+    """Yield the profile's settings, fstore.yml's over them, and those that must be as they are."""
+    yield from project.warehouse.settings
+    for name in ("memory_limit", "threads", "temp_directory"):
+        value = getattr(project.settings, name)
+        if value is not None:
+            yield name, value
+    yield "file_search_path", str(project.directory)
+    yield "TimeZone", "UTC"
+    yield "preserve_insertion_order", True  # the order of a SQL spine is part of the answer
+
+
+def _attach_all(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
+    warehouse = project.warehouse
+    statements = [session.attach(warehouse.path, warehouse.catalog, read_only=True)]
+    for attachment in warehouse.attach:
+        options = dict(attachment.options)
+        if attachment.type:
+            options["type"] = attachment.type
+        if attachment.secret:
+            options["secret"] = attachment.secret
+        statements.append(
+            session.attach(attachment.path, attachment.alias, read_only=True, options=options)
+        )
+    deadline = time.monotonic() + project.settings.lock_timeout
+    for statement in statements:
+        _attach(connection, statement, project, deadline)
+    try:
+        connection.execute(session.use(warehouse.database, warehouse.schema))
+    except duckdb.CatalogException:
+        # Nothing is built in the target's own schema yet; models may be elsewhere.
+        connection.execute(session.use(warehouse.database, "main"))
+
+
+def _attach(
+    connection: duckdb.DuckDBPyConnection, statement: str, project: Project, deadline: float
+) -> None:
+    """Attach a database, waiting for whoever holds its lock until the deadline."""
+    while True:
+        try:
+            connection.execute(statement)
+        except duckdb.Error as error:
+            if not _LOCKED.search(str(error)):
+                raise WarehouseError(
+                    f"{project.warehouse.path} cannot be opened: {error}"
+                ) from error
+            if time.monotonic() >= deadline:
+                raise LockTimeoutError(
+                    project.warehouse.path,
+                    project.settings.lock_timeout,
+                    _holder(str(error)),
+                    "Let it finish, or set a longer lock_timeout in fstore.yml.",
+                ) from error
+            time.sleep(_BETWEEN_TRIES)
+        else:
+            return
+
+
+def _holder(message: str) -> str:
+    found = _HOLDER.search(message)
+    if found:
+        return f"{found['program']} (PID {found['pid']})"
+    return "a connection of this very process that can write"
+
+
+def describe(
+    connection: duckdb.DuckDBPyConnection, views: Iterable[FeatureView], target: str
+) -> dict[str, tuple[Column, ...]]:
+    """Return the columns of each view's built relation, by ``FeatureView.reference``.
+
+    Raises NotBuiltError where the relation is not in this target's warehouse.
+    """
+    return {
+        view.reference: columns_of(connection, view.reference, view.relation, target)
+        for view in views
+    }
+
+
+def columns_of(
+    connection: duckdb.DuckDBPyConnection, name: str, relation: Relation, target: str
+) -> tuple[Column, ...]:
+    """Return the columns of a built relation; NotBuiltError says what is missing, and where."""
+    try:
+        return columns_of_query(connection, select_all(relation))
+    except duckdb.Error as error:
+        raise _why(connection, name, relation, target, error) from error
+
+
+def columns_of_query(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:
+    """Return the columns of a query's result, without running it."""
+    rows = connection.execute(f"DESCRIBE {sql}").fetchall()
+    return tuple(Column(row[0], row[1]) for row in rows)
+
+
+def _why(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    relation: Relation,
+    target: str,
+    error: duckdb.Error,
+) -> FstoreError:
+    """Return the error that says how far the way to a relation goes."""
+    other_target = (
+        f"Perhaps the manifest was made for another target than {target}; "
+        f"run: dbt build --target {target}"
+    )
+    databases = connection.execute("SELECT database_name FROM duckdb_databases()").fetchall()
+    if (relation.database,) not in databases:
+        reason = f"is in database {relation.database}, which target {target} does not attach."
+        return NotBuiltError(name, str(relation), reason, other_target)
+    schemas = connection.execute(
+        "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ?", [relation.database]
+    ).fetchall()
+    if (relation.schema,) not in schemas:
+        reason = f"is in schema {relation.schema}, which is not built in {relation.database}."
+        return NotBuiltError(name, str(relation), reason, other_target)
+    if isinstance(error, duckdb.CatalogException) and relation.identifier in str(error):
+        return NotBuiltError(
+            name, str(relation), "is not built yet.", f"Run: dbt build --select {name}"
+        )
+    return QueryError(f"{name} ({relation}) cannot be read. DuckDB: {error}")
