@@ -8,9 +8,9 @@ from pathlib import Path
 os.environ["COLUMNS"] = "100"
 os.environ["NO_COLOR"] = "1"
 
-import click  # noqa: E402
+import click
 
-from fstore.cli import main  # noqa: E402
+from fstore.cli import main
 
 PAGE = Path(__file__).with_name("cli.md")
 HEAD = """\

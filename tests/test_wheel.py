@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,13 +42,9 @@ def test_the_metadata(wheel):
 
 
 def test_constraints_name_every_direct_dependency():
-    import tomllib
-
-    from packaging.requirements import Requirement
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    direct = [Requirement(text) for text in [*project["dependencies"], *sum(extras, [])]]
+    listed = [project["dependencies"], *project["optional-dependencies"].values()]
+    direct = [Requirement(text) for texts in listed for text in texts]
     pinned = {}
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert "://" not in line, f"{line}: constraints hold no addresses"
