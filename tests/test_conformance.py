@@ -19,7 +19,6 @@ import pyarrow as pa
 import pytest
 
 import fstore
-from fstore import FeatureStore
 from tests import cases, harness, oracle
 from tests.cases import Case, Table
 
@@ -154,7 +153,7 @@ def test_rows_equal_the_expected_ones(case: Case, tmp_path: Path) -> None:
 
 def retrieve(project: Path, case: Case, given: Any) -> tuple[pa.Table, pd.DataFrame]:
     with_range = {name: case[name] for name in ("start", "end") if case[name] is not None}
-    store = FeatureStore(project)
+    store = fstore.FeatureStore(project)
     try:
         job = store.get_historical_features(given, **request_of(case), **with_range)
         return job.to_arrow(), job.to_df() if case["pandas"] else None
@@ -234,7 +233,7 @@ def test_steps_online(case: Case, tmp_path: Path) -> None:
     project = case.make(tmp_path / "project")
     now = {"clock": utc(case["clock"]) if case["clock"] else None}
     clock = (lambda: now["clock"]) if case["clock"] else None
-    store = FeatureStore(project, clock=clock)
+    store = fstore.FeatureStore(project, clock=clock)
     published: Case | None = None
     k: str | None = None
     try:
@@ -273,7 +272,7 @@ def utc(text: str) -> datetime:
 
 
 def check_read(
-    store: FeatureStore, case: Case, read: Mapping[str, Any], published: Case | None, k: str | None
+    store: fstore.FeatureStore, case: Case, read: Mapping[str, Any], published: Case | None, k: str | None
 ) -> None:
     given = Table.parse(read["rows"]) if isinstance(read["rows"], str) else None
     rows = as_arrow(given).to_pylist() if given else read["rows"]
