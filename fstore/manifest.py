@@ -13,11 +13,6 @@ from fstore.errors import DeclarationError, ManifestError, MissingFileError, Pro
 
 MANIFEST_VERSION = "v12"  # dbt 1.8 to 1.11
 _BUILT = ("model", "snapshot", "seed")  # what has a relation, and so can be a spine
-_NODE_KEYS = (
-    "unique_id", "resource_type", "name", "alias", "database", "schema", "version",
-    "latest_version", "package_name", "original_file_path", "patch_path", "description", "tags", "group",
-)  # fmt: skip
-_CONFIG_KEYS = ("meta", "materialized", "event_time", "snapshot_meta_column_names")
 
 
 def load_registry(path: Path) -> Registry:
@@ -27,39 +22,6 @@ def load_registry(path: Path) -> Registry:
     which holds every problem of every declaration.
     """
     return parse(_document(path))
-
-
-def excerpt(path: Path) -> dict[str, Any]:
-    """Return the part of a manifest that declares views and services, fit to be stored.
-
-    :func:`parse` reads it back, with the same views and services and no other models.
-    """
-    document = _document(path)
-    nodes = {}
-    for unique_id, node in document["nodes"].items():
-        if node.get("resource_type") in _BUILT and _meta(node) is not None:
-            nodes[unique_id] = {key: node[key] for key in _NODE_KEYS if key in node}
-            config = node.get("config", {})
-            nodes[unique_id]["config"] = {key: config[key] for key in _CONFIG_KEYS if key in config}
-            nodes[unique_id]["config"]["meta"] = {"fstore": _meta(node)}
-            columns = node.get("columns", {})
-            nodes[unique_id]["columns"] = {
-                name: {"name": it["name"]} for name, it in columns.items()
-            }
-    exposures = {
-        unique_id: exposure
-        for unique_id, exposure in document["exposures"].items()
-        if _meta(exposure) is not None
-    }
-    metadata = {
-        key: document["metadata"].get(key) for key in ("dbt_schema_version", "project_name")
-    }
-    return {
-        "metadata": metadata,
-        "nodes": nodes,
-        "exposures": exposures,
-        "groups": document.get("groups", {}),
-    }
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -97,7 +59,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def parse(document: Mapping[str, Any]) -> Registry:
-    """Return the registry of a manifest, or of an :func:`excerpt` of one."""
+    """Return the registry of a manifest, given as dbt's JSON."""
     problems: list[Problem] = []
     views: list[FeatureView] = []
     for node in _declared(document):

@@ -68,7 +68,7 @@ class RetrievalJob:
         The warehouse stays open (read-only) until the last batch is taken or the iterator closed.
         """
         with self._opened() as connection:
-            spine = self.frame.to_arrow() if self.frame else None
+            spine = None if self.frame is None else self.frame.to_arrow()
             done = 0
             for batch in connection.sql(self.query).to_arrow_reader(BATCH_ROWS):
                 yield batch if spine is None else _beside(spine.slice(done, len(batch)), batch)
@@ -167,8 +167,8 @@ def _withheld_sentence(join: Join, late: int, total: int) -> str:
     return (
         f"{join.name}: for {late} of {total} spine rows ({late / total:.0%}) the newest row was "
         f"withheld, for its {view.created_timestamp} (created_timestamp in {view.declared_in}) is "
-        "after the spine row's time. Where a history was loaded in one go, set backfilled_until "
-        "to the time of that load."
+        "NULL or after the spine row's time. Where a history was loaded in one go, set "
+        "backfilled_until to the time of that load."
     )
 
 

@@ -80,7 +80,7 @@ def retrieval_job(
             assert sql is not None
             _check_select(connection, sql)
         columns = put_spine(connection, sql, registered)
-        names = frame.names if frame else tuple(column.name for column in columns)
+        names = frame.names if frame is not None else tuple(column.name for column in columns)
         if frame is None:
             require_columns(request, names, "entity_df")
             declared = model.event_timestamp if model else None
@@ -91,7 +91,7 @@ def retrieval_job(
         asked = find_column(columns, time)
         assert asked is not None
         check_time(asked)
-        spine = Spine(columns, asked.name, position, () if frame else names)
+        spine = Spine(columns, asked.name, position, names if frame is None else ())
         query = render(
             point_in_time(request, built, spine, include_event_timestamps=include_event_timestamps)
         )
