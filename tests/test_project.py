@@ -357,6 +357,15 @@ def test_paths_in_the_home_directory(folder):
     assert folder.load().warehouse.path == str(Path.home() / "w.duckdb")
 
 
+def test_a_link_keeps_its_name(folder):
+    """dbt names the database after the path in the profile, wherever that leads."""
+    (folder.root / "current.duckdb").symlink_to(folder.root / "v5.duckdb")
+    folder.target("path: data/../current.duckdb, database: current")
+    warehouse = folder.load().warehouse
+    assert warehouse.path == str(folder.root / "current.duckdb")
+    assert warehouse.catalog == "current"
+
+
 def test_catalogs_are_named_as_duckdb_names_them(tmp_path):
     import duckdb
 

@@ -6,6 +6,7 @@ refused because a second process could not read it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -158,7 +159,8 @@ def _warehouse_path(path: object, directory: Path) -> str:
 
 
 def _absolute(path: str, directory: Path) -> str:
-    return str((directory / Path(path).expanduser()).resolve())
+    # Symbolic links stay: DuckDB names the catalog after the path as given.
+    return os.path.normpath(directory / Path(path).expanduser())
 
 
 def _database(target: Mapping[str, Any], path: str, attach: Sequence[Attachment]) -> str:
