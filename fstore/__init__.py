@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         UnknownTargetError,
         WarehouseError,
+        WrongTypeError,
     )
     from fstore.offline.job import RetrievalJob
     from fstore.online.response import OnlineResponse
@@ -65,6 +66,7 @@ __all__ = [
     "UnknownNameError",
     "UnknownTargetError",
     "WarehouseError",
+    "WrongTypeError",
     "__version__",
 ]
 

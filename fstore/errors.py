@@ -14,7 +14,8 @@ Every error that fstore raises.
     │   └── EntityRowsError          entity_rows cannot be used
     ├── RelationError                a relation is not what the manifest says
     │   ├── NotBuiltError            (LookupError)
-    │   └── MissingColumnError       (KeyError)
+    │   ├── MissingColumnError       (KeyError)
+    │   └── WrongTypeError           (TypeError)
     ├── WarehouseError               the warehouse cannot be opened or read
     │   └── LockTimeoutError         (TimeoutError)
     ├── NotMaterializedError         nothing to read online yet (LookupError)
@@ -209,6 +210,19 @@ class MissingColumnError(RelationError, KeyError):
         self.view = view
         self.column = column
         self.known = tuple(known)
+
+
+class WrongTypeError(RelationError, TypeError):
+    """A clock of a view is a column that can hold no time."""
+
+    def __init__(self, view: str, path: str, column: str, role: str, given: str) -> None:
+        super().__init__(
+            f"{view} ({path}): {role} {column} is {given}, which holds no time: cast it to "
+            "TIMESTAMP (or TIMESTAMPTZ, or DATE) in the model."
+        )
+        self.view = view
+        self.column = column
+        self.given = given
 
 
 class WarehouseError(FstoreError):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fstore.compile.types import find_column
+from fstore.compile.types import find_column, is_clock
 from fstore.definitions import Column, FeatureService, FeatureView, Projection, Registry
-from fstore.errors import MissingColumnError, RequestError, UnknownNameError, did_you_mean, listed
+from fstore.errors import MissingColumnError, RequestError, UnknownNameError, WrongTypeError, did_you_mean, listed
 
 Columns = Mapping[str, tuple[Column, ...]]  # of the built relation, by FeatureView.reference
 
@@ -148,12 +148,19 @@ def resolve(
 
 
 def check_declared(view: FeatureView, columns: tuple[Column, ...]) -> None:
-    """Raise MissingColumnError for the first declared column that the relation lacks."""
+    """Raise MissingColumnError or WrongTypeError where the relation is not as declared."""
     for role, name in declared_columns(view):
         if find_column(columns, name) is None:
             raise MissingColumnError(
                 view.reference, view.file, name, role, [column.name for column in columns]
             )
+    for role, clock in (
+        ("event_timestamp", view.event_timestamp),
+        ("created_timestamp", view.created_timestamp),
+    ):
+        column = find_column(columns, clock) if clock else None
+        if column is not None and not is_clock(column.type):
+            raise WrongTypeError(view.reference, view.file, column.name, role, column.type)
 
 
 def declared_columns(view: FeatureView) -> list[tuple[str, str]]:
