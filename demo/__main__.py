@@ -125,15 +125,15 @@ def _train_four_times(
 ) -> dict[str, Quality]:
     """Train on the schedule, on point-in-time features, and on the two leaky twins of a view."""
     # A twin has the columns of its view under the same names, so it takes their place.
-    stamped_early = _retrieve(store, features=["plane_last_flight_leaky:*"])
-    stamped_at_midnight = _retrieve(store, features=["plane_daily_leaky:*"])
+    known_at_departure = _retrieve(store, features=["plane_last_flight_leaky:*"])
+    known_as_day_begins = _retrieve(store, features=["plane_daily_leaky:*"])
     known = [*SCHEDULE, *features]
     trainings = {
         "the schedule only": (flights, SCHEDULE),
         "+ features, right in time": (flights, known),
-        "LEAKY: a delay stamped at the departure": (_replaced(flights, stamped_early), known),
-        "LEAKY: a day's mean stamped at its midnight": (
-            _replaced(flights, stamped_at_midnight),
+        "LEAKY: a delay known at the departure": (_replaced(flights, known_at_departure), known),
+        "LEAKY: a day's mean known as it begins": (
+            _replaced(flights, known_as_day_begins),
             known,
         ),
     }

@@ -1,4 +1,4 @@
--- An hour's weather happened in that hour and was known at its end: two clocks.
+-- An hour's weather, dated with the start of the hour. Nobody knows it then: the declared delay is that hour.
 with weather as (
     select * from {{ ref('stg_weather') }}
 ),
@@ -7,7 +7,6 @@ final as (
     select
         airport,
         hour_started_at as observed_at,
-        hour_started_at + interval 1 hour as published_at,
         temp_f,
         dew_point_f,
         humidity_pct,

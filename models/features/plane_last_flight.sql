@@ -1,4 +1,5 @@
--- The last landing of a plane that left New York. A late plane is late again; but not before it is known to be late.
+-- The last flight of a plane that left New York, with both its clocks: it happened when the plane departed, and what is told
+-- of it here was known when the plane had landed. A late plane is late again; but not before it is known to be late.
 with flights as (
     select * from {{ ref('flight_clocks') }}
 ),
@@ -6,6 +7,7 @@ with flights as (
 final as (
     select
         tailnum,
+        departed_at,
         landed_at,
         arr_delay_minutes as plane_last_arr_delay,
         dep_delay_minutes as plane_last_dep_delay,
@@ -13,9 +15,7 @@ final as (
         distance_miles as plane_last_distance_miles
     from flights
     where landed_at is not null
-    -- the file lands N710TW twice in one minute of 18 April; one of the two must be another plane
-    qualify row_number() over (partition by tailnum, landed_at order by departed_at) = 1
 )
 
 select * from final
-order by tailnum, landed_at
+order by tailnum, departed_at
