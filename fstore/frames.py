@@ -56,7 +56,7 @@ def _converted(column: pa.ChunkedArray, *, huge: bool) -> pd.Series[Any]:
         # to_pandas would make arrays of lists, and knows no unions.
         values = column.to_pylist(maps_as_pydicts="strict")
         return pd.Series(values, dtype="object")
-    return column.to_pandas(types_mapper=_nullable().get)  # type: ignore[no-any-return]
+    return _flat(column)
 
 
 def _integers(column: pa.ChunkedArray) -> pd.Series[Any]:
@@ -67,7 +67,13 @@ def _integers(column: pa.ChunkedArray) -> pd.Series[Any]:
     except pa.ArrowInvalid:  # a value beyond 64 bits
         values = [None if value is None else int(value) for value in column.to_pylist()]
         return pd.Series(values, dtype="object")
-    return fitting.to_pandas(types_mapper=_nullable().get)  # type: ignore[no-any-return]
+    return _flat(fitting)
+
+
+def _flat(column: pa.ChunkedArray) -> pd.Series[Any]:
+    # By way of a table: only then does text become pandas' own text.
+    frame = pa.table([column], names=["column"]).to_pandas(types_mapper=_nullable().get)
+    return frame["column"]  # type: ignore[no-any-return]
 
 
 def _nullable() -> dict[pa.DataType, Any]:

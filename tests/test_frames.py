@@ -100,6 +100,7 @@ def test_text_enums_and_all_null_columns(rows: int) -> None:
     )
     assert len(frame) == rows
     assert frame["e"].dtype == "category"
+    assert frame["t"].dtype == "str"
 
 
 def test_odd_names_and_no_columns() -> None:

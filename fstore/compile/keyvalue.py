@@ -83,7 +83,8 @@ def keep_absent(view: FeatureView, columns: tuple[Column, ...], previous: str) -
 
 def counts(view: FeatureView) -> str:
     """Return the query for how many rows and how many keys the table holds."""
-    names = [quoted(key) for key in view.join_keys] or [exp.Literal.number(0)]
+    names: list[exp.Expr] = [quoted(key) for key in view.join_keys]
+    names = names or [exp.Literal.number(0)]
     key = exp.Tuple(expressions=names) if len(names) > 1 else names[0]
     keys = exp.Count(this=exp.Distinct(expressions=[key]))
     return render(exp.select(exp.Count(this=exp.Star()), keys).from_(table()))

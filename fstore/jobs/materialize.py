@@ -1,0 +1,257 @@
+"""Publish the latest visible row per key to the online store; see what is there; go back.
+
+    materialize(project, registry, as_of=None, feature_views=None, *, incremental=False,
+                keep_going=False, force=False, now=<the clock's instant>, progress=None)
+        -> Materialization
+    status(project, now=<the clock's instant>) -> Status | None
+    rollback(project, now=<the clock's instant>) -> Status
+    online_store(project) -> OnlineStore      # for OnlineReader(online_store(project))
+
+``project`` is a fstore.project.Project, ``registry`` a fstore.definitions.Registry. Instants are
+aware datetimes, or naive ones in UTC; ``as_of`` may be ISO text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from fstore.compile.latest import latest
+from fstore.compile.request import check_declared, view_named
+from fstore.compile.sql import render
+from fstore.definitions import FeatureView, Registry
+from fstore.errors import FstoreError, NotMaterializedError, RequestError, listed
+from fstore.offline.stream import Stream
+from fstore.offline.warehouse import describe, open_warehouse
+from fstore.online.duckdb_store import DuckDBStore
+from fstore.online.generation import Catalog
+from fstore.online.protocol import Batch, OnlineStore, Writer
+from fstore.project import Project
+
+Progress = Callable[[str, int, int], None]  # view, views done, views in all
+
+
+@dataclass(frozen=True)
+class MaterializedView:
+    """What was published of one view, and how long it took."""
+
+    view: str
+    rows: int
+    keys: int
+    seconds: float
+    as_of: datetime
+    generation: int
+
+
+@dataclass(frozen=True)
+class Materialization:
+    """What a materialize did. ``failed`` is empty unless ``keep_going`` was asked for."""
+
+    generation: int | None  # None: nothing was published
+    as_of: datetime
+    views: tuple[MaterializedView, ...]
+    failed: Mapping[str, FstoreError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ViewStatus:
+    """A view as it is online now. ``age`` is the clock's instant less K."""
+
+    view: str
+    as_of: datetime
+    age: timedelta
+    published_at: datetime
+    rows: int
+    keys: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is online now."""
+
+    generation: int
+    views: tuple[ViewStatus, ...]
+
+
+def online_store(project: Project) -> OnlineStore:
+    """Return the online store of the project's target."""
+    settings = project.settings
+    return DuckDBStore(
+        project.state_directory,
+        memory_limit=settings.memory_limit,
+        threads=settings.threads,
+        temp_directory=settings.temp_directory,
+    )
+
+
+def materialize(
+    project: Project,
+    registry: Registry,
+    as_of: datetime | str | None = None,
+    feature_views: Sequence[str] | None = None,
+    *,
+    now: datetime,
+    incremental: bool = False,
+    keep_going: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Materialization:
+    """Publish the rows known at K = ``as_of`` (the clock's ``now`` where None), all in one step.
+
+    The views are all with ``online: true``, or those named. Full: keys that the source lost leave.
+    Incremental: they stay. One view that fails publishes none, unless ``keep_going``, which
+    publishes the others. Waits for another writer up to ``lock_timeout``.
+
+    Raises RequestError (``as_of`` in the future, or before a view's K without ``force``; a view
+    with ``online: false``), UnknownNameError, RelationError, WarehouseError, QueryError,
+    OnlineStoreError and LockTimeoutError. Whatever it raises, the last generation stays.
+    """
+    now = _utc(now)
+    k = now if as_of is None else _utc(as_of)
+    if k > now:
+        raise RequestError(
+            f"as_of {k.isoformat()} is in the future: it is {now.isoformat()} now, and what will "
+            "be known later is not known yet."
+        )
+    views = _views(registry, feature_views)
+    done: list[MaterializedView] = []
+    failed: dict[str, FstoreError] = {}
+    store = online_store(project)
+    with store.writer(project.settings.lock_timeout) as writer:
+        earlier = _refuse_going_back(writer, views, k, force)
+        for number, view in enumerate(views):
+            if progress:
+                progress(view.reference, number, len(views))
+            keep_absent = incremental and view.reference not in earlier
+            try:
+                done.append(_write(project, writer, view, k, keep_absent=keep_absent))
+            except FstoreError as error:
+                if not keep_going:
+                    raise
+                failed[view.reference] = error
+        if progress and views:
+            progress(views[-1].reference, len(views), len(views))
+        if not done and (failed or not writer.current):
+            return Materialization(None, k, (), failed)
+        catalog = writer.publish(registry, _kept(registry, writer, feature_views))
+    return Materialization(catalog.generation, k, tuple(done), failed)
+
+
+def _write(
+    project: Project, writer: Writer, view: FeatureView, as_of: datetime, *, keep_absent: bool
+) -> MaterializedView:
+    started = time.perf_counter()
+    with open_warehouse(project) as connection:
+        columns = describe(connection, [view], project.target)[view.reference]
+        check_declared(view, columns)
+        name = f"{view.reference} ({view.file})"
+        stream = Stream(connection, render(latest(view, columns, as_of)), name)
+        try:
+            published = writer.write(Batch(view, columns, stream.reader, as_of, keep_absent))
+        except FstoreError as error:
+            raise stream.failure or error from error
+    return MaterializedView(
+        view=view.reference,
+        rows=published.rows,
+        keys=published.keys,
+        seconds=time.perf_counter() - started,
+        as_of=published.as_of,
+        generation=published.generation,
+    )
+
+
+def _views(registry: Registry, names: Sequence[str] | None) -> tuple[FeatureView, ...]:
+    if names is None:
+        views = tuple(view for view in registry.feature_views if view.online)
+        if not views:
+            raise RequestError(
+                f"Project {registry.project} has no feature view to materialize: give a model "
+                "meta.fstore, and leave online out or true."
+            )
+        return views
+    if isinstance(names, str) or not names:
+        raise RequestError(f"feature_views is a list of names of views, not {names!r}.")
+    views = tuple(dict.fromkeys(view_named(registry, name) for name in names))
+    for view in views:
+        if not view.online:
+            raise RequestError(
+                f"{view.reference} ({view.file}) has online: false, so it is not materialized. "
+                "Set online: true in its meta.fstore, or leave it out."
+            )
+    return views
+
+
+def _refuse_going_back(
+    writer: Writer, views: Sequence[FeatureView], k: datetime, force: bool
+) -> frozenset[str]:
+    """Return the views whose last K is after ``k``; RequestError unless that is forced."""
+    published = writer.current.catalog.views if writer.current else {}
+    last = {
+        view.reference: published[view.reference] for view in views if view.reference in published
+    }
+    earlier = {reference: each.as_of for reference, each in last.items() if each.as_of > k}
+    if earlier and not force:
+        shown = listed([f"{name} as of {each.isoformat()}" for name, each in earlier.items()])
+        raise RequestError(
+            f"as_of {k.isoformat()} is before what is online already: {shown}. "
+            "Force it to go back (--force, force=True)."
+        )
+    return frozenset(earlier)
+
+
+def _kept(
+    registry: Registry, writer: Writer, feature_views: Sequence[str] | None
+) -> frozenset[str]:
+    """Return which views stay online where they were not written now.
+
+    With views named, all of them; else those that the project still has, with ``online: true``.
+    """
+    if feature_views is not None:
+        return frozenset(writer.current.catalog.views) if writer.current else frozenset()
+    return frozenset(view.reference for view in registry.feature_views if view.online)
+
+
+def status(project: Project, now: datetime) -> Status | None:
+    """Return what is online now; None where nothing ever was."""
+    generation = online_store(project).generation()
+    return None if generation is None else _status(generation.catalog, _utc(now))
+
+
+def rollback(project: Project, now: datetime) -> Status:
+    """Go back one generation; NotMaterializedError where there is none to go back to."""
+    store = online_store(project)
+    if store.generation() is None:
+        raise NotMaterializedError("Nothing is in the online store yet. Run: fstore materialize")
+    with store.writer(project.settings.lock_timeout) as writer:
+        return _status(writer.rollback(), _utc(now))
+
+
+def _status(catalog: Catalog, now: datetime) -> Status:
+    views = tuple(
+        ViewStatus(
+            view=reference,
+            as_of=each.as_of,
+            age=now - each.as_of,
+            published_at=each.published_at,
+            rows=each.rows,
+            keys=each.keys,
+            generation=each.generation,
+        )
+        for reference, each in catalog.views.items()
+    )
+    return Status(catalog.generation, views)
+
+
+def _utc(instant: datetime | str) -> datetime:
+    if isinstance(instant, str):
+        try:
+            instant = datetime.fromisoformat(instant)
+        except ValueError:
+            raise RequestError(
+                f"{instant!r} is not a time: write it as 2013-01-31T12:00:00, in UTC unless it "
+                "says its zone."
+            ) from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -1,0 +1,217 @@
+"""The online folder: which files are the current generation, and how that changes.
+
+    online/CURRENT                       JSON: what is published now, and what was before it
+    online/registry.<generation>.json    declarations and column types of that generation
+    online/<view>.<generation>.duckdb    a view's rows, in the generation that published it
+    online/LOCK                          held by the one writer
+
+CURRENT is replaced by a rename, after everything that it names is on disk. Whatever it names
+neither now nor as the previous generation is a leftover, and the next writer removes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import duckdb
+
+from fstore.definitions import Column, Registry
+from fstore.errors import OnlineStoreError
+from fstore.online.declared import decode, encode
+
+FORMAT = 1
+CURRENT, LOCK = "CURRENT", "LOCK"
+_OURS = re.compile(r".+\.(?P<generation>\d+)\.(duckdb|json)(\..+)?|CURRENT\..+")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A view as it stands in a generation. ``as_of`` is its K, aware and in UTC."""
+
+    file: str
+    generation: int  # in which it was published, perhaps an earlier one
+    as_of: datetime
+    published_at: datetime
+    rows: int
+    keys: int
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What CURRENT says: the views of a generation, by ``FeatureView.reference``."""
+
+    generation: int
+    registry: str
+    views: dict[str, Published] = field(default_factory=dict)
+
+    @property
+    def files(self) -> frozenset[str]:
+        return frozenset({self.registry, *(view.file for view in self.views.values())})
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The declarations of a generation, and the columns of each published view's relation."""
+
+    registry: Registry
+    columns: Mapping[str, tuple[Column, ...]]
+
+
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn the errors of disk and engine inside the block into OnlineStoreError."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        if isinstance(error, OnlineStoreError | TimeoutError):
+            raise
+        raise OnlineStoreError(f"{what}: {error}") from error
+
+
+def view_file(reference: str, generation: int) -> str:
+    """Return the name of a view's file; whatever a file name cannot hold is escaped."""
+    return f"{quote(reference, safe='')}.{generation}.duckdb"
+
+
+def registry_file(generation: int) -> str:
+    return f"registry.{generation}.json"
+
+
+def read_catalogs(folder: Path) -> tuple[Catalog | None, Catalog | None]:
+    """Return the current and the previous generation; None for what there is not."""
+    path = folder / CURRENT
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None, None
+    except OSError as error:
+        raise OnlineStoreError(f"{path} cannot be read: {error}") from error
+    document = _parsed(path, content)
+    previous = document.get("previous")
+    try:
+        return _catalog(document), None if previous is None else _catalog(previous)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OnlineStoreError(f"{path} is damaged ({error!r}). Run: fstore materialize") from error
+
+
+def read_declared(folder: Path, catalog: Catalog) -> Declared:
+    """Return the declarations of a generation; FileNotFoundError where it has been cleaned away."""
+    path = folder / catalog.registry
+    document = _parsed(path, path.read_bytes())
+    try:
+        return Declared(
+            registry=decode(Registry, document["registry"]),
+            columns={
+                reference: tuple(Column(name, kind) for name, kind in columns)
+                for reference, columns in document["columns"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OnlineStoreError(f"{path} is damaged ({error!r}). Run: fstore materialize") from error
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(content)
+        found = document["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise OnlineStoreError(f"{path} is damaged ({error!r}). Run: fstore materialize") from error
+    if found != FORMAT:
+        raise OnlineStoreError(
+            f"{path} has format {found}, and this version of fstore reads {FORMAT}: "
+            "use the version that wrote it, or run: fstore materialize"
+        )
+    return document
+
+
+def _catalog(document: Mapping[str, Any]) -> Catalog:
+    views = {name: decode(Published, each) for name, each in document["views"].items()}
+    return Catalog(int(document["generation"]), str(document["registry"]), views)
+
+
+def _encoded(catalog: Catalog) -> dict[str, Any]:
+    views = {name: encode(each) for name, each in catalog.views.items()}
+    return {"generation": catalog.generation, "registry": catalog.registry, "views": views}
+
+
+def write_declared(folder: Path, catalog: Catalog, declared: Declared) -> None:
+    """Write the declarations of a generation that is about to become the current one."""
+    columns = {
+        reference: [[column.name, column.type] for column in each]
+        for reference, each in declared.columns.items()
+    }
+    document = {"format": FORMAT, "registry": encode(declared.registry), "columns": columns}
+    write_durably(folder / catalog.registry, json.dumps(document, indent=1).encode())
+
+
+def swap(folder: Path, catalog: Catalog, previous: Catalog | None) -> None:
+    """Make ``catalog`` the current generation, at once for every reader."""
+    document = {"format": FORMAT, **_encoded(catalog)}
+    document["previous"] = None if previous is None else _encoded(previous)
+    document["highest"] = max(catalog.generation, _highest(folder))
+    temporary = folder / f"{CURRENT}.tmp"
+    sync(folder)  # the files that it names, before it
+    write_durably(temporary, json.dumps(document, indent=1).encode())
+    temporary.replace(folder / CURRENT)
+    sync(folder)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Wait until the file, or the folder's list of names, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def next_number(folder: Path) -> int:
+    """Return a number that no generation in the folder has had, nor one rolled back from."""
+    found = [int(match["generation"]) for match in _ours(folder).values() if match["generation"]]
+    return max([_highest(folder), *found]) + 1
+
+
+def _highest(folder: Path) -> int:
+    try:
+        return int(json.loads((folder / CURRENT).read_bytes())["highest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def clean(folder: Path) -> None:
+    """Remove leftovers. Only the holder of the lock may."""
+    try:
+        keep = {name for catalog in read_catalogs(folder) if catalog for name in catalog.files}
+    except OnlineStoreError:  # what cannot be read cannot tell what is needed
+        return
+    for name in _ours(folder).keys() - keep:
+        path = folder / name
+        try:
+            if path.is_dir():  # where DuckDB spills to
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError:  # it can wait until the next time
+            continue
+
+
+def _ours(folder: Path) -> dict[str, re.Match[str]]:
+    matches = {path.name: _OURS.fullmatch(path.name) for path in folder.iterdir()}
+    return {name: match for name, match in matches.items() if match}

@@ -1,0 +1,93 @@
+"""entity_rows, in whatever form they were given, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fstore.errors import EntityRowsError, did_you_mean, listed
+
+_FORMS = (
+    "a list of dicts ([{'carrier': 'UA'}]), a dict of lists, or a pandas, polars or Arrow table"
+)
+
+
+@dataclass(frozen=True)
+class EntityRows:
+    """The caller's rows: how many, and their columns; only those asked for are read."""
+
+    count: int
+    names: tuple[str, ...]
+    _source: Any
+
+    @classmethod
+    def of(cls, given: Any) -> EntityRows:
+        """Read the rows; EntityRowsError for a form that is none, and for ragged rows."""
+        if given is None:
+            raise EntityRowsError(f"entity_rows is missing: give {_FORMS}.")
+        if isinstance(given, Mapping):
+            return _of_lists(cls, given)
+        if hasattr(given, "column_names"):  # Arrow
+            return cls(given.num_rows, tuple(given.column_names), given)
+        if hasattr(given, "columns") and hasattr(given, "shape"):  # pandas or polars
+            return cls(len(given), tuple(str(name) for name in given.columns), given)
+        if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+            return _of_dicts(cls, given)
+        raise EntityRowsError(f"entity_rows cannot be a {type(given).__name__}: give {_FORMS}.")
+
+    def column(self, name: str, wanted_by: str) -> Sequence[Any]:
+        """Return a column by its name, else by its name without regard to case."""
+        if name not in self.names:
+            folded = {known.casefold(): known for known in self.names}
+            if name.casefold() not in folded:
+                has = f"It has: {listed(self.names)}." if self.names else "It has no columns."
+                raise EntityRowsError(
+                    f"entity_rows has no column {name}, a join key of {wanted_by}. {has}"
+                    f"{did_you_mean(name, self.names)}"
+                )
+            name = folded[name.casefold()]
+        source = self._source
+        if isinstance(source, list):
+            return [row[name] for row in source]
+        cells = source[name]
+        for convert in ("to_pylist", "to_list", "tolist"):
+            if hasattr(cells, convert):
+                found: Sequence[Any] = getattr(cells, convert)()
+                return found
+        return list(cells)
+
+
+def _of_dicts(cls: type[EntityRows], given: Sequence[Any]) -> EntityRows:
+    rows = list(given)
+    if not rows:
+        return cls(0, (), rows)
+    for place, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise EntityRowsError(
+                f"entity_rows[{place}] is a {type(row).__name__}; each row is a dict of column to "
+                "value."
+            )
+        if row.keys() != rows[0].keys():
+            raise EntityRowsError(
+                f"entity_rows[{place}] has {listed([str(name) for name in row])}, and "
+                f"entity_rows[0] has {listed([str(name) for name in rows[0]])}: every row needs "
+                "the same columns; give None where there is no value."
+            )
+    return cls(len(rows), tuple(str(name) for name in rows[0]), rows)
+
+
+def _of_lists(cls: type[EntityRows], given: Mapping[str, Any]) -> EntityRows:
+    lengths: dict[str, int] = {}
+    for name, cells in given.items():
+        if isinstance(cells, str | bytes) or not hasattr(cells, "__len__"):
+            raise EntityRowsError(
+                f"entity_rows[{name!r}] is a {type(cells).__name__}: give a list of values, or "
+                f"rows as a list of dicts."
+            )
+        lengths[str(name)] = len(cells)
+    if len(set(lengths.values())) > 1:
+        sizes = listed([f"{name} {length}" for name, length in lengths.items()])
+        raise EntityRowsError(f"entity_rows has columns of different lengths: {sizes}.")
+    # No column at all is one row of what needs no key.
+    return cls(next(iter(lengths.values()), 1), tuple(lengths), dict(given))

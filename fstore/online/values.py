@@ -1,0 +1,103 @@
+"""Cells between Arrow and Python, without loss: what the answers are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from fstore.compile.keyvalue import typed_nulls
+
+HUGE = frozenset({"HUGEINT", "UHUGEINT"})
+_EPOCH, _EPOCH_DAY = datetime(1970, 1, 1), date(1970, 1, 1)  # noqa: DTZ001 - zones come later
+_FIRST, _LAST = datetime.min, datetime.max  # noqa: DTZ901
+_INFINITE, _INFINITE_DAY = 2**63 - 1, 2**31 - 1  # how DuckDB writes infinity, and -infinity
+
+
+def to_python(column: pa.ChunkedArray, kind: str) -> list[Any]:
+    """Return the cells of a column whose DuckDB type is ``kind``.
+
+    HUGEINT gives integers. A time beyond Python's calendar gives the end of it, as in DuckDB's own
+    client: infinity is ``datetime.max``.
+    """
+    if kind in HUGE:
+        return [None if cell is None else int(cell) for cell in column.to_pylist()]
+    if pa.types.is_map(column.type):
+        return column.to_pylist(maps_as_pydicts="strict")  # type: ignore[no-any-return]
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except (ValueError, OverflowError):
+        if pa.types.is_timestamp(column.type):
+            return [_clamped_time(cell, column.type) for cell in _raw(column, pa.int64())]
+        if pa.types.is_date32(column.type):
+            return [_clamped_day(cell) for cell in _raw(column, pa.int32())]
+        raise
+
+
+def _raw(column: pa.ChunkedArray, kind: pa.DataType) -> list[int | None]:
+    return column.cast(kind).to_pylist()  # type: ignore[no-any-return]
+
+
+def _clamped_time(cell: int | None, kind: pa.TimestampType) -> datetime | None:
+    if cell is None:
+        return None
+    zone = UTC if kind.tz else None
+    scale = {"s": 1_000_000, "ms": 1_000, "us": 1}.get(kind.unit)
+    try:
+        micros = cell // 1_000 if scale is None else cell * scale
+        return (_EPOCH + timedelta(microseconds=micros)).replace(tzinfo=zone)
+    except OverflowError:
+        return (_LAST if cell > 0 else _FIRST).replace(tzinfo=zone)
+
+
+def _clamped_day(cell: int | None) -> date | None:
+    if cell is None:
+        return None
+    try:
+        return _EPOCH_DAY + timedelta(days=cell)
+    except OverflowError:
+        return date.max if cell > 0 else date.min
+
+
+def to_arrow(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return cells that :func:`to_python` made as an array of their own type again."""
+    if pa.types.is_timestamp(kind) and any(_is_end(cell) for cell in cells):
+        numbers = [_time_number(cell, kind) for cell in cells]
+        return pa.array(numbers, pa.int64()).cast(kind)
+    if pa.types.is_date32(kind) and any(cell in (date.max, date.min) for cell in cells):
+        return pa.array([_day_number(cell) for cell in cells], pa.int32()).cast(kind)
+    return pa.array(cells, kind)
+
+
+def _is_end(cell: datetime | None) -> bool:
+    return cell is not None and cell.replace(tzinfo=None) in (_FIRST, _LAST)
+
+
+def _time_number(cell: datetime | None, kind: pa.TimestampType) -> int | None:
+    if cell is None:
+        return None
+    if _is_end(cell):
+        return _INFINITE if cell.year > 1 else -_INFINITE
+    return int(pa.scalar(cell, kind).value)
+
+
+def _day_number(cell: date | None) -> int | None:
+    if cell is None:
+        return None
+    if cell in (date.max, date.min):
+        return _INFINITE_DAY if cell == date.max else -_INFINITE_DAY
+    return (cell - _EPOCH_DAY).days
+
+
+@lru_cache(maxsize=256)
+def arrow_types(kinds: tuple[str, ...]) -> tuple[pa.DataType, ...]:
+    """Return the Arrow types as which DuckDB hands over columns of these types."""
+    if not kinds:
+        return ()
+    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return tuple(connection.sql(typed_nulls(kinds)).to_arrow_table().schema.types)
