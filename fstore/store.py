@@ -6,11 +6,28 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from fstore.definitions import Entity, FeatureService, FeatureView, Registry
+from fstore.compile.checks import Finding
+from fstore.compile.request import view_named
+from fstore.definitions import Column, Entity, FeatureService, FeatureView, Registry
+from fstore.jobs import saved_dataset
+from fstore.jobs.check import check, describe_view
+from fstore.jobs.materialize import (
+    Materialization,
+    Progress,
+    Status,
+    materialize,
+    online_store,
+    rollback,
+    status,
+)
+from fstore.jobs.saved_dataset import SavedDataset
 from fstore.manifest import load_registry
 from fstore.offline.job import RetrievalJob
 from fstore.offline.retrieval import retrieval_job
+from fstore.online.reader import OnlineReader
+from fstore.online.response import OnlineResponse
 from fstore.project import Project, load_project
 
 Clock = Callable[[], datetime]
@@ -43,6 +60,7 @@ class FeatureStore:
         self._project: Project = load_project(Path(project_dir), target, profiles)
         self._clock: Clock = clock or utc_now
         self._registry: Registry | None = None
+        self._reader = OnlineReader(online_store(self._project))
 
     @property
     def project(self) -> Project:
@@ -117,3 +135,99 @@ class FeatureStore:
             full_feature_names=full_feature_names,
             include_event_timestamps=include_event_timestamps,
         )
+
+    def create_saved_dataset(self, name: str, job: RetrievalJob) -> SavedDataset:
+        """Run the job and keep its rows, with the SQL that made them, under a new name."""
+        return saved_dataset.create_saved_dataset(self._project, name, job, self._clock())
+
+    def get_saved_dataset(self, name: str) -> SavedDataset:
+        """Return a dataset that was kept, with ``to_df`` and ``to_arrow``."""
+        return saved_dataset.get_saved_dataset(self._project, name)
+
+    def saved_datasets(self) -> tuple[SavedDataset, ...]:
+        """Return every dataset that was kept, in order of name."""
+        return saved_dataset.list_saved_datasets(self._project)
+
+    def materialize(
+        self,
+        as_of: datetime | str | None = None,
+        feature_views: Sequence[str] | None = None,
+        *,
+        keep_going: bool = False,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Materialization:
+        """Publish, for online reads, what was known of every key at ``as_of`` (now where None).
+
+        Takes every view with ``online: true``, or those named; all of them become readable in one
+        step, and where one fails none does, unless ``keep_going``. Keys that the source no longer
+        has leave. ``force`` allows an ``as_of`` before the last one. ``progress`` is called with
+        (view, views done, views in all).
+        """
+        return materialize(
+            self._project,
+            self.registry,
+            as_of,
+            feature_views,
+            now=self._clock(),
+            keep_going=keep_going,
+            force=force,
+            progress=progress,
+        )
+
+    def materialize_incremental(
+        self,
+        as_of: datetime | str | None = None,
+        feature_views: Sequence[str] | None = None,
+        *,
+        keep_going: bool = False,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Materialization:
+        """Publish as :meth:`materialize` does, except that keys gone from the source stay."""
+        return materialize(
+            self._project,
+            self.registry,
+            as_of,
+            feature_views,
+            now=self._clock(),
+            incremental=True,
+            keep_going=keep_going,
+            force=force,
+            progress=progress,
+        )
+
+    def get_online_features(
+        self,
+        features: Sequence[str] | None = None,
+        entity_rows: Any = None,
+        feature_service: str | None = None,
+        full_feature_names: bool | None = None,
+        at: datetime | None = None,
+    ) -> OnlineResponse:
+        """Return the features of each entity row as they are now, in the order given.
+
+        ``entity_rows`` is a list of dicts, a dict of lists, or a frame. ``at`` asks for another
+        instant than the clock's, no earlier than the last materialize. Nothing is read but the
+        published generation: no warehouse, no manifest.
+        """
+        return self._reader.get(
+            features, feature_service, entity_rows, full_feature_names, at, self._clock()
+        )
+
+    def status(self) -> Status | None:
+        """Return what is online: K, rows and age of every view; None where nothing is."""
+        return status(self._project, self._clock())
+
+    def rollback(self) -> Status:
+        """Go back to the generation before the current one."""
+        return rollback(self._project, self._clock())
+
+    def check(self) -> tuple[Finding, ...]:
+        """Return everything wrong or doubtful in declarations, relations, services and profile."""
+        return check(self._project)
+
+    def describe(self, feature_view: str) -> tuple[FeatureView, tuple[Column, ...] | None]:
+        """Return a view, and the columns of its built relation (None where it is not built)."""
+        view = view_named(self.registry, feature_view)
+        return view, describe_view(self._project, view)

@@ -161,6 +161,15 @@ def _where(condition: exp.Expr | None, value: exp.Expr) -> exp.Expr:
     return value if condition is None else exp.Case().when(condition.copy(), value)
 
 
+def for_parquet(query: exp.Select, columns: tuple[Column, ...]) -> exp.Select:
+    """Return the query with its HUGEINT columns as decimals: Parquet would make them floats."""
+    query = query.copy()
+    for value, column in zip(query.expressions, columns, strict=True):
+        if column.type in ("HUGEINT", "UHUGEINT"):
+            value.replace(aliased(exp.cast(value.unalias(), "DECIMAL(38, 0)"), column.name))
+    return query
+
+
 def spineless(
     views: Sequence[FeatureView], columns: Columns, start: datetime | None, end: datetime | None
 ) -> exp.Select:

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from fstore.compile.types import find_column, is_clock
 from fstore.definitions import Column, FeatureService, FeatureView, Projection, Registry
-from fstore.errors import MissingColumnError, RequestError, UnknownNameError, WrongTypeError, did_you_mean, listed
+from fstore.errors import (
+    MissingColumnError,
+    RequestError,
+    UnknownNameError,
+    WrongTypeError,
+    did_you_mean,
+    listed,
+)
 
 Columns = Mapping[str, tuple[Column, ...]]  # of the built relation, by FeatureView.reference
 

@@ -41,6 +41,7 @@ class RetrievalJob:
 
     project: Project = field(repr=False)
     query: str = field(repr=False)
+    parquet_query: str = field(repr=False)  # the same rows, in types that Parquet has
     features: tuple[Column, ...]
     spine_sql: str | None = field(default=None, repr=False)
     frame: Frame | None = field(default=None, repr=False)
@@ -98,7 +99,8 @@ class RetrievalJob:
             return arrow_to_pandas(table, huge)
         features = arrow_to_pandas(table, huge)
         features.index = self.frame.given.index
-        return pd.concat([self.frame.given, features], axis="columns")
+        both: pd.DataFrame = pd.concat([self.frame.given, features], axis="columns")
+        return both
 
     def to_polars(self) -> pl.DataFrame:
         """Return the training set as a polars frame; needs the ``polars`` extra."""
@@ -121,7 +123,9 @@ class RetrievalJob:
             if self.frame is None:
                 with self._opened() as connection:
                     destination = str(partial).replace("'", "''")
-                    connection.execute(f"COPY ({self.query}) TO '{destination}' (FORMAT parquet)")
+                    connection.execute(
+                        f"COPY ({self.parquet_query}) TO '{destination}' (FORMAT parquet)"
+                    )
                     self._warn_of_withheld(connection)
             else:
                 self._write_batches(partial)

@@ -10,7 +10,13 @@ import duckdb
 import pyarrow as pa
 
 from fstore.compile.keys import check_keys
-from fstore.compile.point_in_time import Spine, event_timestamp_name, point_in_time, spineless
+from fstore.compile.point_in_time import (
+    Spine,
+    event_timestamp_name,
+    for_parquet,
+    point_in_time,
+    spineless,
+)
 from fstore.compile.request import (
     FeatureRequest,
     refuse_clashes,
@@ -92,14 +98,23 @@ def retrieval_job(
         assert asked is not None
         check_time(asked)
         spine = Spine(columns, asked.name, position, names if frame is None else ())
-        query = render(
-            point_in_time(request, built, spine, include_event_timestamps=include_event_timestamps)
+        query = point_in_time(
+            request, built, spine, include_event_timestamps=include_event_timestamps
         )
-        described = columns_of_query(connection, query)
+        described = columns_of_query(connection, render(query))
     counts = tuple(
         (join, render(withheld(join, built, spine))) for join in request.joins if can_withhold(join)
     )
-    return RetrievalJob(project, query, described, sql, frame, registered, counts)
+    return RetrievalJob(
+        project=project,
+        query=render(query),
+        parquet_query=render(for_parquet(query, described)),
+        features=described,
+        spine_sql=sql,
+        frame=frame,
+        registered=registered,
+        withheld=counts,
+    )
 
 
 def _spine_form(

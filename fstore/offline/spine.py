@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,10 @@ from fstore.definitions import Column
 from fstore.errors import SpineError, did_you_mean, listed
 
 DEFAULT_TIME = "event_timestamp"
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "uuid": uuid.UUID,
+    "date/time": datetime.fromisoformat,
+}
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,12 @@ class Frame:
     def looks_like_timestamp(self, name: str) -> bool:
         """Whether the column holds timestamps, judged by its type or its first values."""
         if self.kind == "arrow":
-            return pa.types.is_timestamp(self.given.schema.field(name).type)
+            return bool(pa.types.is_timestamp(self.given.schema.field(name).type))
         try:
             head = Frame(self.given.head(100), self.names, self.kind).column(name)
         except SpineError:
             return False
-        return pa.types.is_timestamp(head.type)
+        return bool(pa.types.is_timestamp(head.type))
 
     def to_arrow(self) -> pa.Table:
         """Return the whole table as Arrow, in its own column order."""
@@ -169,7 +173,7 @@ def _first_bad(values: pa.ChunkedArray, type_name: str) -> object | None:
         broken = pc.and_(pc.not_equal(values, pc.floor(values)), pc.invert(pc.is_nan(values)))
         found = pc.filter(values, broken)
         return found[0].as_py() if len(found) else None
-    parse = {"uuid": uuid.UUID, "date/time": datetime.fromisoformat}.get(family(type_name))
+    parse = _PARSERS.get(family(type_name))
     if parse is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return None
     for value in pc.unique(values).drop_null().to_pylist():

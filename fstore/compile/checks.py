@@ -1,0 +1,168 @@
+"""What ``fstore check`` finds in declarations and built relations, beyond what stops a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fstore.compile.request import Columns, check_declared, resolve, views_asked
+from fstore.compile.types import family, find_column
+from fstore.definitions import Column, FeatureService, FeatureView, Registry
+from fstore.errors import FstoreError, Problem, listed
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem, and whether it is an error (``fstore check`` then exits with 1)."""
+
+    problem: Problem
+    is_error: bool
+
+    @property
+    def severity(self) -> str:
+        return "error" if self.is_error else "warning"
+
+
+def error(file: str, node: str, key: str, text: str) -> Finding:
+    """Return a finding that makes a request fail or lie."""
+    return Finding(Problem(file, node, key, text), is_error=True)
+
+
+def warning(file: str, node: str, key: str, text: str) -> Finding:
+    """Return a finding that a person should look at."""
+    return Finding(Problem(file, node, key, text), is_error=False)
+
+
+def check_registry(registry: Registry, columns: Columns) -> list[Finding]:
+    """Return everything found in a project whose views have these columns.
+
+    ``columns`` lacks the views that are not built: nothing is said of them here, nor of the
+    services that need them, but for what their declarations alone tell.
+    """
+    findings: list[Finding] = []
+    for view in registry.feature_views:
+        if view.reference in columns:
+            findings += _relation(view, columns[view.reference])
+    findings += _families(registry, columns)
+    for service in registry.feature_services:
+        findings += _service(registry, service, columns)
+    return findings
+
+
+def _relation(view: FeatureView, columns: tuple[Column, ...]) -> Iterator[Finding]:
+    """Check one view against its built relation."""
+    try:
+        check_declared(view, columns)
+    except FstoreError as problem:
+        yield error(view.declared_in, view.reference, "", str(problem))
+        return
+    if not view.feature_names(columns):
+        yield error(
+            view.declared_in, view.reference, "", "has no features: every column is a key or clock"
+        )
+    for role, name in (
+        ("event_timestamp", view.event_timestamp),
+        ("created_timestamp", view.created_timestamp),
+    ):
+        column = find_column(columns, name) if name else None
+        if column is not None and column.type == "DATE" and not _covers_the_day(view, role):
+            yield warning(
+                view.declared_in,
+                view.reference,
+                f"meta.fstore.{role}",
+                f"{column.name} is a DATE, which means 00:00 UTC of that day: what is known only "
+                "after the day needs delay: 1 day (or a created_timestamp with its hour)",
+            )
+
+
+def _covers_the_day(view: FeatureView, role: str) -> bool:
+    if role == "event_timestamp" and view.created_timestamp:
+        return True  # then created_timestamp says when the row was known
+    return view.delay is not None and view.delay.seconds >= DAY_SECONDS
+
+
+def _families(registry: Registry, columns: Columns) -> Iterator[Finding]:
+    """Check that every view of an entity has join keys of one type family."""
+    first: dict[tuple[str, str], tuple[FeatureView, Column]] = {}
+    for view in registry.feature_views:
+        for entity in view.entities:
+            for key in entity.join_keys:
+                column = find_column(columns.get(view.reference, ()), key)
+                if column is None:
+                    continue
+                other, its = first.setdefault((entity.name, key), (view, column))
+                if family(its.type) != family(column.type):
+                    yield error(
+                        view.declared_in,
+                        view.reference,
+                        f"meta.fstore.entities.{entity.name}",
+                        f"{key} is {column.type} here and {its.type} in {other.reference} "
+                        f"({other.declared_in}): an entity's keys must compare; cast one in SQL",
+                    )
+
+
+def _service(registry: Registry, service: FeatureService, columns: Columns) -> Iterator[Finding]:
+    where = (service.declared_in, service.name)
+    views = views_asked(registry, None, service.name)
+    missing = [view.reference for view in views if view.unique_id not in service.depends_on]
+    if missing:
+        yield warning(
+            *where, "depends_on", f"misses {listed(missing)}, so dbt's lineage does not show it"
+        )
+    versioned = {view.name for view in registry.feature_views if view.version is not None}
+    for projection in service.projections:
+        if projection.view in versioned:
+            pinned = registry.views_by_reference[projection.view].reference
+            yield warning(
+                *where,
+                "meta.fstore.features",
+                f"{projection.view} pins no version, so a new one changes the service: write "
+                f"{pinned}",
+            )
+    if all(view.reference in columns for view in views):
+        try:
+            resolve(registry, columns, None, service.name, None)
+        except FstoreError as problem:
+            yield error(*where, "meta.fstore.features", str(problem))
+
+
+def check_profile(
+    registry: Registry,
+    path: str,
+    settings: Mapping[str, object],
+    connect_attempts: int,
+    unapplied: tuple[str, ...],
+) -> list[Finding]:
+    """Return what a profile should say, so that dbt and fstore agree on time and on locks."""
+    findings = []
+    zone = {name.casefold(): value for name, value in settings.items()}.get("timezone")
+    snapshots = [view.reference for view in registry.feature_views if view.snapshot]
+    if snapshots and str(zone).upper() not in ("UTC", "ETC/UTC"):
+        findings.append(
+            warning(
+                path,
+                "settings",
+                "TimeZone",
+                f"is {zone or 'not set'}: dbt stamps snapshots ({listed(snapshots)}) in their "
+                "session's zone; write settings: {TimeZone: UTC}",
+            )
+        )
+    if connect_attempts < 6:
+        findings.append(
+            warning(
+                path,
+                "retries",
+                "connect_attempts",
+                "dbt gives up at once while fstore reads the warehouse; write "
+                "retries: {connect_attempts: 6}",
+            )
+        )
+    for key in unapplied:
+        findings.append(
+            warning(
+                path, key, "", "fstore does not apply it: views that read through it cannot be read"
+            )
+        )
+    return findings
