@@ -41,9 +41,10 @@ def utc_now() -> datetime:
 class FeatureStore:
     """A dbt project as a feature store.
 
-    ``project_dir`` holds dbt_project.yml; ``target`` and ``profiles_dir`` mean what they mean to
-    dbt. ``clock`` returns the present instant, aware; give one to ask as of another time. The
-    manifest is read when first needed and kept: call :meth:`refresh` after dbt has run again.
+    ``project_dir`` holds dbt_project.yml (None: found as dbt finds it); ``target`` and
+    ``profiles_dir`` mean what they mean to dbt. ``clock`` returns the present instant, aware; give
+    one to ask as of another time. The manifest is read when first needed and kept: call
+    :meth:`refresh` after dbt has run again.
 
     >>> store = FeatureStore("path/to/project")                             # doctest: +SKIP
     >>> job = store.get_historical_features(spine, ["carrier_delays:*"])    # doctest: +SKIP
@@ -51,13 +52,14 @@ class FeatureStore:
 
     def __init__(
         self,
-        project_dir: str | os.PathLike[str] = ".",
+        project_dir: str | os.PathLike[str] | None = ".",
         target: str | None = None,
         profiles_dir: str | os.PathLike[str] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        directory = None if project_dir is None else Path(project_dir)
         profiles = None if profiles_dir is None else Path(profiles_dir)
-        self._project: Project = load_project(Path(project_dir), target, profiles)
+        self._project: Project = load_project(directory, target, profiles)
         self._clock: Clock = clock or utc_now
         self._registry: Registry | None = None
         self._reader = OnlineReader(online_store(self._project))

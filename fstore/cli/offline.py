@@ -1,0 +1,143 @@
+"""Commands about training sets: sql, get-historical-features, saved-datasets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from fstore.cli import show
+from fstore.cli.options import INSTANT, as_json, feature_options, opens_store, references
+
+if TYPE_CHECKING:
+    from fstore.offline.job import RetrievalJob
+    from fstore.store import FeatureStore
+
+ROWS_SHOWN = 20
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a training set."""
+    for option in (
+        click.option(
+            "--include-event-timestamps",
+            is_flag=True,
+            help="Add view__event_timestamp: when the row that was seen happened.",
+        ),
+        click.option("--event-timestamp", help="The spine's time column."),
+        click.option("--end", type=INSTANT, help="Without a spine: rows visible up to this time."),
+        click.option(
+            "--start", type=INSTANT, help="Without a spine: rows visible from this time on."
+        ),
+        feature_options,
+        click.option(
+            "--entity-df",
+            "-e",
+            metavar="SQL|MODEL",
+            help="The rows to train on: a SELECT (it may read files), or a dbt model's name.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _job(store: FeatureStore, entity_df: str | None, **options: Any) -> RetrievalJob:
+    features = references(options.pop("features"))
+    return store.get_historical_features(entity_df, features, **options)
+
+
+@click.command()
+@request_options
+@opens_store
+def sql(store: FeatureStore, **options: Any) -> None:
+    """Print the SQL of a training set; nothing runs.
+
+    \b
+    Example:
+      fstore sql -e "select * from 'labels.parquet'" -f carrier_delays:avg_delay
+    """
+    click.echo(_job(store, **options).to_sql())
+
+
+@click.command("get-historical-features")
+@request_options
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a Parquet file; whole, or not at all.",
+)
+@click.option("--save-as", metavar="NAME", help="Keep it as a saved dataset of this name.")
+@as_json
+@opens_store
+def get_historical_features(
+    store: FeatureStore, output: Path | None, save_as: str | None, as_json: bool, **options: Any
+) -> None:
+    """Make a training set: every row of the spine, with the features known at its time.
+
+    Prints the first rows as a table on a terminal, all of them as CSV into a pipe, or as JSON, a
+    line a row, with --json.
+
+    \b
+    Examples:
+      fstore get-historical-features -e my_labels -f 'carrier_delays:*' -o train.parquet
+      fstore get-historical-features -e "select * from 'labels.csv'" --feature-service my_service
+      fstore get-historical-features --start 2013-01-01 --end 2013-02-01 -f carrier_delays
+    """
+    if output is not None and save_as is not None:
+        raise click.UsageError("--output and --save-as are two places: give one of them.")
+    job = _job(store, **options)
+    started = time.perf_counter()
+    console = Console(stderr=True)
+    if save_as is not None:
+        with console.status("Making the training set"):
+            dataset = store.create_saved_dataset(save_as, job)
+        _report(dataset.rows, dataset.path, started)
+    elif output is not None:
+        with console.status("Making the training set"):
+            job.to_parquet(output)
+        _report(None, output, started)
+    else:
+        with console.status("Making the training set"):
+            rows = job.to_df()
+        _print(rows, as_json)
+
+
+def _report(rows: int | None, path: Path, started: float) -> None:
+    counted = "" if rows is None else f"{rows:,} rows in "
+    seconds = time.perf_counter() - started
+    show.tell("{}", f"{counted}{path}, {seconds:.1f} s")
+
+
+def _print(frame: Any, as_json: bool) -> None:
+    if as_json:
+        for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
+            click.echo(show.json_line(row))
+    elif show.on_terminal():
+        head = frame.head(ROWS_SHOWN).astype(object)
+        head = head.where(head.notna(), None)
+        show.table(None, list(frame.columns), head.itertuples(index=False, name=None))
+        if len(frame) > ROWS_SHOWN:
+            click.echo(f"... {len(frame) - ROWS_SHOWN:,} more rows; -o train.parquet keeps all.")
+    else:
+        click.echo(frame.to_csv(index=False), nl=False)
+
+
+@click.command("saved-datasets")
+@as_json
+@opens_store
+def saved_datasets(store: FeatureStore, as_json: bool) -> None:
+    """List the training sets that were kept with --save-as or create_saved_dataset."""
+    columns = ["name", "rows", "columns", "created_at", "path"]
+    rows = [
+        [each.name, each.rows, len(each.columns), each.created_at, str(each.path)]
+        for each in store.saved_datasets()
+    ]
+    if as_json:
+        show.as_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        show.table(None, columns, rows)

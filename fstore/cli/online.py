@@ -1,0 +1,209 @@
+"""Commands about serving: materialize, materialize-incremental, get-online-features, status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fstore.cli import show
+from fstore.cli.options import INSTANT, as_json, feature_options, opens_store, references
+
+if TYPE_CHECKING:
+    from fstore.jobs.materialize import Materialization, Status
+    from fstore.store import FeatureStore
+
+
+def materialize_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of both ways to materialize."""
+    for option in (
+        as_json,
+        click.option("--force", is_flag=True, help="Allow an --as-of before the last one."),
+        click.option(
+            "--keep-going", is_flag=True, help="Publish the views that succeed; exit with 1."
+        ),
+        click.option(
+            "--as-of", type=INSTANT, help="Publish what was known at this time. [default: now]"
+        ),
+        click.argument("feature_views", nargs=-1),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@materialize_options
+@opens_store
+def materialize(store: FeatureStore, **options: Any) -> None:
+    """Publish the latest values of every key, for online reads.
+
+    All views with `online: true`, or the FEATURE_VIEWS named. They become readable in one step;
+    if one fails none does, unless --keep-going. Keys that the source no longer has leave.
+    """
+    _materialize(store.materialize, **options)
+
+
+@click.command("materialize-incremental")
+@materialize_options
+@opens_store
+def materialize_incremental(store: FeatureStore, **options: Any) -> None:
+    """Publish as materialize does, but keep the keys that are gone from the source."""
+    _materialize(store.materialize_incremental, **options)
+
+
+def _materialize(
+    run: Callable[..., Materialization],
+    feature_views: tuple[str, ...],
+    as_of: datetime | None,
+    keep_going: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("materialize", total=None)
+
+        def progress(view: str, done: int, total: int) -> None:
+            bar.update(task, description=view, completed=done, total=total)
+            if bar.disable and done < total:
+                click.echo(f"{done + 1}/{total} {view}", err=True)
+
+        result = run(
+            as_of,
+            list(feature_views) or None,
+            keep_going=keep_going,
+            force=force,
+            progress=progress,
+        )
+    columns = ["view", "rows", "keys", "seconds", "as_of"]
+    rows = [[it.view, it.rows, it.keys, round(it.seconds, 2), it.as_of] for it in result.views]
+    if as_json:
+        show.as_json(
+            {
+                "generation": result.generation,
+                "as_of": result.as_of,
+                "views": [dict(zip(columns, row, strict=True)) for row in rows],
+                "failed": {view: str(error) for view, error in result.failed.items()},
+            }
+        )
+    else:
+        show.table(None, columns, rows)
+        for view, error in result.failed.items():
+            show.tell("[bold red]Failed:[/] {}", f"{view}: {error}")
+    sys.exit(1 if result.failed else 0)
+
+
+@click.command("get-online-features")
+@feature_options
+@click.option(
+    "--entity",
+    "-e",
+    "entities",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A join key's value; several make one row.",
+)
+@click.option(
+    "--entity-rows", metavar="JSON", help='Several rows: \'[{"carrier": "UA"}, {"carrier": "AA"}]\''
+)
+@click.option("--at", type=INSTANT, help="Read as of this time, after the last materialize.")
+@click.option("--metadata", is_flag=True, help="Add each feature's status and event timestamp.")
+@as_json
+@opens_store
+def get_online_features(
+    store: FeatureStore,
+    features: tuple[str, ...],
+    feature_service: str | None,
+    full_feature_names: bool | None,
+    entities: tuple[str, ...],
+    entity_rows: str | None,
+    at: datetime | None,
+    metadata: bool,
+    as_json: bool,
+) -> None:
+    """Read the features of entities as they are now.
+
+    \b
+    Example:
+      fstore get-online-features -f 'carrier_delays:*' -e carrier=UA
+    """
+    response = store.get_online_features(
+        features=references(features),
+        entity_rows=_rows(entities, entity_rows),
+        feature_service=feature_service,
+        full_feature_names=full_feature_names,
+        at=at,
+    )
+    answer = response.to_dict(include_metadata=metadata)
+    if as_json:
+        show.as_json(answer)
+        return
+    rows = list(zip(*answer.values(), strict=True))
+    if len(rows) == 1:  # one entity reads better downwards
+        show.table(None, ["name", "value"], list(zip(answer, rows[0], strict=True)))
+    else:
+        show.table(None, list(answer), rows)
+
+
+def _rows(entities: tuple[str, ...], entity_rows: str | None) -> list[dict[str, Any]]:
+    if entities and entity_rows is not None:
+        raise click.UsageError(
+            "--entity makes one row and --entity-rows several: give one of them."
+        )
+    if entity_rows is not None:
+        try:
+            rows = json.loads(entity_rows)
+        except json.JSONDecodeError as error:
+            raise click.BadParameter(f"is not JSON: {error}", param_hint="--entity-rows") from error
+        return rows if isinstance(rows, list) else [rows]
+    row = {}
+    for entity in entities:
+        key, equals, value = entity.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{entity!r}: write KEY=VALUE", param_hint="--entity")
+        row[key] = value
+    return [row]
+
+
+@click.command()
+@as_json
+@opens_store
+def status(store: FeatureStore, as_json: bool) -> None:
+    """Show what is online: each view's rows, keys, and how old its data is."""
+    _show_status(store.status(), as_json)
+
+
+@click.command()
+@as_json
+@opens_store
+def rollback(store: FeatureStore, as_json: bool) -> None:
+    """Go back to the generation that was online before the current one."""
+    _show_status(store.rollback(), as_json)
+
+
+def _show_status(found: Status | None, as_json: bool) -> None:
+    columns = ["view", "rows", "keys", "as_of", "age", "generation"]
+    views = found.views if found else ()
+    rows = [[it.view, it.rows, it.keys, it.as_of, it.age, it.generation] for it in views]
+    if as_json:
+        generation = found.generation if found else None
+        views_as_dicts = [dict(zip(columns, row, strict=True)) for row in rows]
+        show.as_json({"generation": generation, "views": views_as_dicts})
+    elif found is None:
+        click.echo("Nothing is online yet. Run: fstore materialize")
+    else:
+        show.table(f"generation {found.generation}", columns, rows)

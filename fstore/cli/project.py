@@ -1,0 +1,151 @@
+"""Commands about declarations: check, list, describe."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from fstore.cli import show
+from fstore.cli.options import as_json, opens_store
+
+if TYPE_CHECKING:
+    from fstore.store import FeatureStore
+
+
+@click.command()
+@as_json
+@opens_store
+def check(store: FeatureStore, as_json: bool) -> None:
+    """Check every declaration against what dbt built.
+
+    Declarations, built relations, services and profile; everything found, not the first thing
+    only. Exits with 1 where there is an error; warnings alone exit with 0.
+    """
+    findings = store.check()
+    errors = sum(finding.is_error for finding in findings)
+    if as_json:
+        show.as_json(
+            [
+                {
+                    "severity": finding.severity,
+                    "file": finding.problem.file,
+                    "node": finding.problem.node,
+                    "key": finding.problem.key,
+                    "text": finding.problem.text,
+                }
+                for finding in findings
+            ]
+        )
+    else:
+        for finding in findings:
+            colour = "red" if finding.is_error else "yellow"
+            click.secho(f"{finding.severity}: ", fg=colour, nl=False)
+            click.echo(str(finding.problem))
+        if not errors:
+            views, services = len(store.feature_views()), len(store.feature_services())
+            click.echo(f"{views} feature views and {services} feature services are right.")
+    sys.exit(1 if errors else 0)
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["views", "services", "entities"]), default="views")
+@as_json
+@opens_store
+def list_names(store: FeatureStore, what: str, as_json: bool) -> None:
+    """List the feature views, the feature services or the entities."""
+    if what == "views":
+        columns = ["view", "entities", "event_timestamp", "ttl", "online", "description"]
+        rows = [
+            [
+                view.reference,
+                ", ".join(entity.name for entity in view.entities) or "(global)",
+                view.event_timestamp,
+                None if view.ttl is None else str(view.ttl),
+                view.online,
+                _first_line(view.description),
+            ]
+            for view in store.feature_views()
+        ]
+    elif what == "services":
+        columns = ["service", "features", "owner", "description"]
+        rows = [
+            [
+                service.name,
+                ", ".join(dict.fromkeys(each.alias or each.view for each in service.projections)),
+                service.owner or None,
+                _first_line(service.description),
+            ]
+            for service in store.feature_services()
+        ]
+    else:
+        columns = ["entity", "join_keys", "views"]
+        rows = [
+            [
+                entity.name,
+                ", ".join(entity.join_keys),
+                ", ".join(
+                    view.reference for view in store.feature_views() if entity in view.entities
+                ),
+            ]
+            for entity in store.entities()
+        ]
+    if as_json:
+        show.as_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        show.table(None, columns, rows)
+
+
+@click.command()
+@click.argument("feature_view")
+@as_json
+@opens_store
+def describe(store: FeatureStore, feature_view: str, as_json: bool) -> None:
+    """Describe a feature view: its clocks, its keys and its features with their types."""
+    view, columns = store.describe(feature_view)
+    facts = {
+        "view": view.reference,
+        "model": view.file,
+        "declared in": view.declared_in,
+        "relation": str(view.relation),
+        "description": view.description or None,
+        "owner": view.owner or None,
+        "tags": ", ".join(view.tags) or None,
+        "entities": ", ".join(
+            f"{entity.name} ({', '.join(entity.join_keys)})" for entity in view.entities
+        )
+        or "(global)",
+        "event_timestamp": view.event_timestamp,
+        "created_timestamp": view.created_timestamp,
+        "delay": None if view.delay is None else str(view.delay),
+        "backfilled_until": view.backfilled_until,
+        "known_at": view.known_at,
+        "ttl": None if view.ttl is None else str(view.ttl),
+        "online": view.online,
+        "snapshot": view.snapshot is not None,
+    }
+    features = (
+        {}
+        if columns is None
+        else {
+            column.name: column.type
+            for column in columns
+            if column.name in view.feature_names(columns)
+        }
+    )
+    if as_json:
+        show.as_json(facts | {"built": columns is not None, "features": features})
+        return
+    for name, value in facts.items():
+        if value is not None:
+            click.echo(f"{name:18} {show.cell(value)}")
+    click.echo()
+    if columns is None:
+        click.echo(f"It is not built yet. Run: dbt build --select {view.name}")
+    else:
+        show.table(None, ["feature", "type"], list(features.items()))
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
