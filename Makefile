@@ -50,6 +50,10 @@ check: $(VENV)/.dev  ## ruff, mypy --strict, the layers, docs/cli.md
 docs: $(VENV)/.dev  ## write docs/cli.md anew from the commands' own help
 	$(PY) docs/generate_cli.py
 
+.PHONY: golden
+golden: $(VENV)/.dev  ## write the expected SQL in tests/golden anew; look at the difference
+	$(PY) -m pytest -q tests/test_golden.py --golden
+
 .PHONY: soak
 soak: $(VENV)/.dev  ## kills, faults and load at full length
 	$(PY) -m pytest -m soak

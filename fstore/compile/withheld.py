@@ -34,7 +34,7 @@ def withheld(join: Join, columns: Columns, spine: Spine) -> exp.Select:
     late = exp.and_(newest, unknown, *([matched] if matched else []))
     query = exp.select(
         aliased(exp.CountIf(this=late), "withheld"),
-        aliased(exp.Count(this=exp.Star()), "spine_rows"),
+        aliased(exp.Count(this=exp.Star(), big_int=True), "spine_rows"),
     ).from_(table_as("spine", names.alias))
     query = common(query, "spine", spine_rows(spine, names))
     query = with_winners(query, by_event.view, built, ())
