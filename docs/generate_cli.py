@@ -22,24 +22,22 @@ Written by `make docs` from the commands' own help; do not edit. Every command t
 """
 
 
-def sections(command: click.Command, names: tuple[str, ...]) -> Iterator[str]:
+def sections(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[str]:
     """The help of a command and of every command under it."""
-    context = None
-    for name in names:
-        context = click.Context(main, info_name=name, parent=context, max_content_width=100)
-    context = click.Context(command, info_name=names[-1], parent=context and context.parent)
-    context.max_content_width = 100
-    context.terminal_width = 100
+    settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
     text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
-    yield f"## {' '.join(names)}\n\n```text\n{text}\n```\n"
+    yield f"## {context.command_path}\n\n```text\n{text}\n```\n"
     if isinstance(command, click.Group):
-        for name, under in sorted(command.commands.items()):
+        for under_name, under in sorted(command.commands.items()):
             if not under.hidden:
-                yield from sections(under, (*names, name))
+                yield from sections(under, under_name, context)
 
 
 if __name__ == "__main__":
-    written = "\n".join([HEAD, *sections(main, ("fstore",))])
+    written = "\n".join([HEAD, *sections(main, "fstore")])
     if "--check" not in sys.argv:
         PAGE.write_text(written, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != written:
