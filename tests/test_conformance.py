@@ -152,13 +152,21 @@ def test_rows_equal_the_expected_ones(case: Case, tmp_path: Path) -> None:
 
 
 def retrieve(project: Path, case: Case, given: Any) -> tuple[pa.Table, pd.DataFrame]:
-    with_range = {name: case[name] for name in ("start", "end") if case[name] is not None}
+    with_range = {name: moment(case[name]) for name in ("start", "end") if case[name] is not None}
     store = fstore.FeatureStore(project)
     try:
         job = store.get_historical_features(given, **request_of(case), **with_range)
         return job.to_arrow(), job.to_df() if case["pandas"] else None
     finally:
         store.close()
+
+
+def moment(text: str) -> datetime | str:
+    """A datetime, naive where no zone is written; text that is none is handed over as it stands."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text
 
 
 def check_refusal(act: Any, error: Mapping[str, Any]) -> None:
