@@ -67,13 +67,9 @@ def keep_absent(view: FeatureView, columns: tuple[Column, ...], previous: str) -
 
     ``previous`` is the catalog as which the earlier generation's file is attached.
     """
-    same = exp.and_(
-        *(
-            exp.EQ(this=quoted(key, "held"), expression=quoted(key, "kept"))
-            for key in view.join_keys
-        )
-    )
-    held = exp.select("1").from_(_as(table(), "held")).where(same)
+    held = exp.select(exp.Literal.number(1)).from_(_as(table(), "held"))
+    for key in view.join_keys:
+        held = held.where(exp.EQ(this=quoted(key, "held"), expression=quoted(key, "kept")))
     names = [column.name for column in stored_columns(view, columns)]
     kept = exp.select(*(quoted(name, "kept") for name in names))
     kept = kept.from_(_as(table(previous), "kept"))

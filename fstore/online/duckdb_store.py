@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -213,16 +213,21 @@ class FileWriter:
         """
         views = {reference: published for reference, (_, published) in self.written.items()}
         columns = {reference: batch.columns for reference, (batch, _) in self.written.items()}
-        declared = [batch.view for batch, _ in self.written.values()]
+        declared = {reference: batch.view for reference, (batch, _) in self.written.items()}
+        claims = list(declared.values())
         if self.current is not None:
+            before = self.current.registry.views_by_reference
             for reference, published in self.current.catalog.views.items():
                 if reference in keep and reference not in views:
                     views[reference] = published
                     columns[reference] = self.current.columns[reference]
-                    declared.append(self.current.registry.views_by_reference[reference])
-        declared += [view for view in registry.feature_views if view.reference not in views]
+                    declared[reference] = before[reference]
+            claims += [view for view in before.values() if view.reference in views]
+        for view in registry.feature_views:
+            declared.setdefault(view.reference, view)
+        claims += registry.feature_views
         catalog = Catalog(self.number, registry_file(self.number), views)
-        known = replace(registry, feature_views=_one_latest(declared), models=())
+        known = replace(registry, feature_views=_one_latest(declared, claims), models=())
         previous = self.current.catalog if self.current else None
         with storage_errors(f"{self.folder} cannot be written"):
             write_declared(self.folder, catalog, Declared(known, columns))
@@ -246,13 +251,18 @@ class FileWriter:
         return previous
 
 
-def _one_latest(views: Sequence[FeatureView]) -> tuple[FeatureView, ...]:
-    """Return the views with one latest version a name: the first of those that say they are it.
+def _one_latest(
+    declared: Mapping[str, FeatureView], claims: Iterable[FeatureView]
+) -> tuple[FeatureView, ...]:
+    """Return the declared views with one latest version a name: the first claim that says so.
 
     A new version takes the bare name over when it is published, not when it is declared.
     """
     latest: dict[str, str] = {}
-    for view in views:
-        if view.is_latest:
+    for view in claims:
+        if view.is_latest and view.reference in declared:
             latest.setdefault(view.name, view.reference)
-    return tuple(replace(view, is_latest=latest.get(view.name) == view.reference) for view in views)
+    return tuple(
+        replace(view, is_latest=latest.get(view.name) == reference)
+        for reference, view in declared.items()
+    )
