@@ -80,8 +80,8 @@ class OnlineResponse:
 
 
 def _key_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Return the keys as asked; one that no row can have may be too big for the key's type."""
+    """Return the keys as asked: as text where one is too big for the key's own type."""
     try:
         return to_arrow(values, kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array(values)
+    except (pa.ArrowInvalid, OverflowError):  # no row has such a key, and its cells say so
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
