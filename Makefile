@@ -54,10 +54,6 @@ docs: $(VENV)/.dev  ## write docs/cli.md anew from the commands' own help
 golden: $(VENV)/.dev  ## write the expected SQL in tests/golden anew; look at the difference
 	$(PY) -m pytest -q tests/test_golden.py --golden
 
-.PHONY: golden
-golden: $(VENV)/.dev  ## write tests/golden anew; read the diff before committing it
-	$(PY) -m pytest -q tests/test_golden.py --golden
-
 .PHONY: soak
 soak: $(VENV)/.dev  ## kills, faults and load at full length
 	$(PY) -m pytest -m soak
