@@ -17,6 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import yaml
 
 from tests import harness, oracle
@@ -105,6 +107,31 @@ def duration(text: str | None) -> timedelta | None:
         return None
     count, unit = text.split()
     return timedelta(**{unit if unit.endswith("s") else unit + "s": int(count)})
+
+
+def texts(table: pa.Table) -> list[list[str | None]]:
+    """Every cell as DuckDB writes it, in UTC."""
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("answer", table)
+        columns = ", ".join(f"CAST({harness.quoted(name)} AS VARCHAR)" for name in table.column_names)
+        return [list(row) for row in connection.sql(f"SELECT {columns} FROM answer").fetchall()]
+
+
+def as_select(columns: Mapping[str, str], rows: Sequence[Any]) -> str:
+    """The rows as one SELECT, its ORDER BY not among its columns."""
+    texts = [harness.cells(columns, row) for row in rows]
+    values = [
+        ", ".join([str(number), *("NULL" if text is None else literal(text) for text in row)])
+        for number, row in enumerate(texts or [[None] * len(columns)])
+    ]
+    names = ", ".join(["n", *(f"c{number}" for number in range(len(columns)))])
+    source = f"(VALUES {', '.join(f'({row})' for row in values)}) AS given({names})"
+    return harness.typed_select(columns, source) + (" ORDER BY n" if texts else " WHERE false")
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True)

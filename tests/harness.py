@@ -121,14 +121,18 @@ def typed_select(columns: Mapping[str, str], source: str) -> str:
     return f"SELECT {', '.join(casts)} FROM {source}"
 
 
+def cells(columns: Mapping[str, str], row: Mapping[str, Any] | Sequence[Any]) -> list[str | None]:
+    """A row's cells as text, in the order of ``columns``."""
+    ordered = [row[name] for name in columns] if isinstance(row, Mapping) else row
+    return [cell_text(value) for value in ordered]
+
+
 def text_table(columns: Mapping[str, str], rows: Iterable[Any]) -> pa.Table:
     """The rows as a table of text columns c0, c1, ... in the order of ``columns``."""
-    as_lists = [
-        [row[name] for name in columns] if isinstance(row, Mapping) else list(row) for row in rows
-    ]
+    texts = [cells(columns, row) for row in rows]
     return pa.table(
         {
-            f"c{number}": pa.array([cell_text(row[number]) for row in as_lists], pa.string())
+            f"c{number}": pa.array([row[number] for row in texts], pa.string())
             for number in range(len(columns))
         }
     )

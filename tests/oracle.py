@@ -142,8 +142,8 @@ class View:
     ) -> Row | None:
         if q is None:
             return None
-        rows = [row for row in self.rows if self.matches(row, key) and allowed(row)]
-        return max((row for row in rows if self.happened(row, q)), key=self.order, default=None)
+        mine = [row for row in self.rows if self.matches(row, key) and self.happened(row, q)]
+        return max((row for row in mine if allowed(row)), key=self.order, default=None)
 
     def visible(self, key: Sequence[Any], q: Instant | None) -> Row | None:
         """The row whose cells are the features of ``key`` at ``q`` (T1 to T5), or None."""

@@ -74,16 +74,7 @@ def as_objects(table: Table) -> pd.DataFrame:
 
 
 def as_sql(table: Table) -> str:
-    """One SELECT whose ORDER BY is not among its columns."""
-    rows = table.rows or [[None] * len(table.columns)]
-    texts = [
-        [str(number), *("NULL" if text is None else f"'{text.replace(chr(39), chr(39) * 2)}'" for text in row)]
-        for number, row in enumerate(rows)
-    ]
-    names = ", ".join(["n", *(f"c{number}" for number in range(len(table.columns)))])
-    values = ", ".join(f"({', '.join(row)})" for row in texts)
-    body = harness.typed_select(table.columns, f"(VALUES {values}) AS given({names})")
-    return body + (" ORDER BY n" if table.rows else " WHERE false")
+    return cases.as_select(table.columns, table.rows)
 
 
 def as_model(_: Table) -> str:
@@ -100,15 +91,6 @@ FORMS = {
 }
 
 
-def texts(table: pa.Table) -> list[list[str | None]]:
-    """Every cell as DuckDB writes it, in UTC."""
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("answer", table)
-        columns = ", ".join(f"CAST({harness.quoted(name)} AS VARCHAR)" for name in table.column_names)
-        return [list(row) for row in connection.sql(f"SELECT {columns} FROM answer").fetchall()]
-
-
 def types(table: pa.Table) -> dict[str, str]:
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("answer", table)
@@ -123,7 +105,7 @@ def check_answer(answer: pa.Table, expect: Table) -> None:
     wanted = {name: kind or held[name] for name, kind in expect.columns.items()}
     typed = harness.typed_table(wanted, expect.rows)
     assert held == types(typed)
-    assert texts(answer) == texts(typed)
+    assert cases.texts(answer) == cases.texts(typed)
 
 
 @pytest.mark.parametrize("case", OFFLINE, ids=ids(OFFLINE))
