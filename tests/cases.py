@@ -17,7 +17,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import yaml
 
@@ -111,11 +110,18 @@ def duration(text: str | None) -> timedelta | None:
 
 def texts(table: pa.Table) -> list[list[str | None]]:
     """Every cell as DuckDB writes it, in UTC."""
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("answer", table)
-        columns = ", ".join(f"CAST({harness.quoted(name)} AS VARCHAR)" for name in table.column_names)
-        return [list(row) for row in connection.sql(f"SELECT {columns} FROM answer").fetchall()]
+    connection = harness.in_memory()
+    connection.register("answer", table)
+    columns = ", ".join(f"CAST({harness.quoted(name)} AS VARCHAR)" for name in table.column_names)
+    return [list(row) for row in connection.sql(f"SELECT {columns} FROM answer").fetchall()]
+
+
+def types(table: pa.Table) -> dict[str, str]:
+    """The DuckDB type of every column."""
+    connection = harness.in_memory()
+    connection.register("answer", table)
+    described = connection.sql("DESCRIBE SELECT * FROM answer").fetchall()
+    return {row[0]: row[1] for row in described}
 
 
 def as_select(columns: Mapping[str, str], rows: Sequence[Any]) -> str:

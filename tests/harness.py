@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -138,12 +139,19 @@ def text_table(columns: Mapping[str, str], rows: Iterable[Any]) -> pa.Table:
     )
 
 
+@cache
+def in_memory() -> duckdb.DuckDBPyConnection:
+    """One database of this process for casts, so that a test does not start an engine a table."""
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 def typed_table(columns: Mapping[str, str], rows: Iterable[Any]) -> pa.Table:
     """The rows as an Arrow table of the given DuckDB types: what tests hand over as a spine."""
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("texts", text_table(columns, rows))
-        return connection.sql(typed_select(columns, "texts")).to_arrow_table()
+    connection = in_memory()
+    connection.register("texts", text_table(columns, rows))
+    return connection.sql(typed_select(columns, "texts")).to_arrow_table()
 
 
 def write_tables(directory: Path, views: Iterable[View]) -> None:

@@ -46,7 +46,9 @@ def instant(value: datetime | date | str | int | float | None) -> Instant | None
         raise ValueError(f"{value!r} is not an instant")
     year = 1 - int(found["year"]) if found["bc"] else int(found["year"])
     cycles = (year - 2000) // 400  # Python's own dates end at 9999; 400 years are 146,097 days
-    days = (date(year - cycles * 400, int(found["month"]), int(found["day"])) - date(1970, 1, 1)).days
+    days = (
+        date(year - cycles * 400, int(found["month"]), int(found["day"])) - date(1970, 1, 1)
+    ).days
     seconds = (days + cycles * 146097) * 86400
     seconds += int(found["hour"] or 0) * 3600 + int(found["minute"] or 0) * 60
     seconds += int(found["second"] or 0)
@@ -108,7 +110,9 @@ class View:
     def matches(self, row: Row, key: Sequence[Any]) -> bool:
         """A NULL never equals anything, another NULL included (T1)."""
         mine = [row[name] for name in self.keys]
-        return all(a is not None and b is not None and a == b for a, b in zip(mine, key, strict=True))
+        return all(
+            a is not None and b is not None and a == b for a, b in zip(mine, key, strict=True)
+        )
 
     def known(self, row: Row, q: Instant) -> bool:
         """Whether the store could know the row at q."""
@@ -150,9 +154,7 @@ class View:
         winner = self.latest(key, q, lambda row: self.known(row, q) and self.fresh(row, q))
         return None if winner is None or self.ended(winner, q) else winner
 
-    def online(
-        self, key: Sequence[Any], t: Instant, k: Instant
-    ) -> tuple[str, Row | None]:
+    def online(self, key: Sequence[Any], t: Instant, k: Instant) -> tuple[str, Row | None]:
         """The read at ``t`` of a store published as of ``k``: ``FOUND``, or the status of all cells.
 
         The store knows the rows that had arrived at k, and nothing later.

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -91,20 +90,13 @@ FORMS = {
 }
 
 
-def types(table: pa.Table) -> dict[str, str]:
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.register("answer", table)
-        described = connection.sql("DESCRIBE SELECT * FROM answer").fetchall()
-    return {row[0]: row[1] for row in described}
-
-
 def check_answer(answer: pa.Table, expect: Table) -> None:
     """Names, types where they are written, and every cell, row by row in order."""
     assert answer.column_names == list(expect.columns)
-    held = types(answer)
+    held = cases.types(answer)
     wanted = {name: kind or held[name] for name, kind in expect.columns.items()}
     typed = harness.typed_table(wanted, expect.rows)
-    assert held == types(typed)
+    assert held == cases.types(typed)
     assert cases.texts(answer) == cases.texts(typed)
 
 
@@ -160,7 +152,9 @@ def check_refusal(act: Any, error: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ordered := [case for case in OFFLINE if case["expect"] and case["oracle"] is not False], ids=ids(ordered)
+    "case",
+    ordered := [case for case in OFFLINE if case["expect"] and case["oracle"] is not False],
+    ids=ids(ordered),
 )
 def test_rows_equal_those_of_the_oracle(case: Case) -> None:
     request = request_of(case)
@@ -179,7 +173,10 @@ def test_rows_equal_those_of_the_oracle(case: Case) -> None:
     for row in found:
         assert set(row) == set(expect.columns)
     wanted = [
-        {name: oracle_cell(text, kinds.get(name, "")) for name, text in zip(expect.columns, row, strict=True)}
+        {
+            name: oracle_cell(text, kinds.get(name, ""))
+            for name, text in zip(expect.columns, row, strict=True)
+        }
         for row in expect.rows
     ]
     stamps = {name for name, kind in kinds.items() if kind == "stamp"}
@@ -228,7 +225,7 @@ def test_steps_online(case: Case, tmp_path: Path) -> None:
     k: str | None = None
     try:
         for step in case["steps"]:
-            (verb, what), = step.items()
+            ((verb, what),) = step.items()
             if verb == "read":
                 given = published if case["oracle"] is not False else None
                 check_read(store, case, what, given, k)
@@ -262,7 +259,11 @@ def utc(text: str) -> datetime:
 
 
 def check_read(
-    store: fstore.FeatureStore, case: Case, read: Mapping[str, Any], published: Case | None, k: str | None
+    store: fstore.FeatureStore,
+    case: Case,
+    read: Mapping[str, Any],
+    published: Case | None,
+    k: str | None,
 ) -> None:
     given = Table.parse(read["rows"]) if isinstance(read["rows"], str) else None
     rows = as_arrow(given).to_pylist() if given else read["rows"]
@@ -318,8 +319,3 @@ def online_kinds(
         elif written:
             kinds[name] = written
     return {name: kinds[name] for name in expect.columns}
-
-
-def test_every_case_is_read() -> None:
-    assert len(CASES) > 100
-    assert timedelta(0) == cases.duration(None) or cases.duration(None) is None

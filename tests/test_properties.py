@@ -30,8 +30,8 @@ from tests import cases, harness, oracle
 ASKED = int(os.environ.get("FSTORE_EXAMPLES", "0"))
 SHRINK = bool(os.environ.get("FSTORE_SHRINK"))  # an example is a project: this takes minutes
 SHARDS = 4  # so that two workers share the work
-OFFLINE_EXAMPLES = (ASKED or 300) // SHARDS  # of eight cases each
-ONLINE_EXAMPLES = (ASKED or 80) // SHARDS
+OFFLINE_EXAMPLES = (ASKED or 256) // SHARDS  # of eight cases each
+ONLINE_EXAMPLES = (ASKED or 48) // SHARDS
 
 START = datetime(2024, 1, 1)
 HOUR = 3_600_000_000
@@ -74,7 +74,9 @@ def clock(draw: st.DrawFn, kind: str, null: bool = True, infinite: bool = True) 
         return f"{at:%Y-%m-%d %H:%M:%S.%f}{draw(st.sampled_from(['000', '001', '999']))}"
     if kind == "TIMESTAMPTZ":
         zone = draw(st.sampled_from(ZONES))
-        local = at.replace(tzinfo=UTC).astimezone(datetime.fromisoformat(f"2024-01-01T00:00{zone}").tzinfo)
+        local = at.replace(tzinfo=UTC).astimezone(
+            datetime.fromisoformat(f"2024-01-01T00:00{zone}").tzinfo
+        )
         return local.isoformat(" ")
     return at.isoformat(" ")
 
@@ -235,6 +237,7 @@ def shaped(examples: int, shard: int) -> Any:
 
 
 def said(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """Print past pytest's capture; under xdist the workers' prints are lost, the asserts are not."""
     with capsys.disabled():
         print(f"\n{text}")
 
@@ -324,9 +327,7 @@ def read_back(at: datetime | None) -> oracle.Instant | None:
 
 
 def grid(low: int, high: int) -> st.SearchStrategy[datetime]:
-    return micros(low, high).map(
-        lambda at: START.replace(tzinfo=UTC) + timedelta(microseconds=at)
-    )
+    return micros(low, high).map(lambda at: START.replace(tzinfo=UTC) + timedelta(microseconds=at))
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -398,7 +399,5 @@ def thinned(view: harness.View, early: list[bool]) -> harness.View:
 def needed(some: tuple[RandomView, ...]) -> list[str]:
     """The columns that the request's rows must have."""
     return list(
-        dict.fromkeys(
-            view.join_keys.get(key, key) for view in some for key in view.naive.keys
-        )
+        dict.fromkeys(view.join_keys.get(key, key) for view in some for key in view.naive.keys)
     )
