@@ -1,7 +1,8 @@
 """Builds on disk what `dbt build` leaves behind, without running dbt (which takes seconds a call).
 
 The result is a project directory with dbt_project.yml, profiles.yml, target/manifest.json in the
-form of dbt 1.11 (v12) and the built relations in a DuckDB file. Tests use it through the public API:
+form of dbt 1.11 (v12) and the built relations in a DuckDB file. Tests use it through the public
+API:
 
     project = make_project(tmp_path, views=[View("stats", {"k": "BIGINT", "t": "TIMESTAMP"}, rows)])
     FeatureStore(project)

@@ -155,7 +155,7 @@ class View:
         return None if winner is None or self.ended(winner, q) else winner
 
     def online(self, key: Sequence[Any], t: Instant, k: Instant) -> tuple[str, Row | None]:
-        """The read at ``t`` of a store published as of ``k``: ``FOUND``, or the status of all cells.
+        """The read at ``t`` of a store published as of ``k``: ``FOUND``, or every cell's status.
 
         The store knows the rows that had arrived at k, and nothing later.
         """

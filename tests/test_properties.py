@@ -1,4 +1,4 @@
-"""Random projects against the oracle: training sets, and online answers, must equal it cell by cell.
+"""Random projects against the oracle: training sets and online answers equal it cell by cell.
 
 One example is a random project of four views, snapshots and aliases included, asked with two random
 spines; a case is one (view, spine) pair, the spine having up to ten rows. The draws are dense on
@@ -237,7 +237,7 @@ def shaped(examples: int, shard: int) -> Any:
 
 
 def said(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """Print past pytest's capture; under xdist the workers' prints are lost, the asserts are not."""
+    """Print past pytest's capture; workers of xdist print nowhere, their asserts still hold."""
     with capsys.disabled():
         print(f"\n{text}")
 
