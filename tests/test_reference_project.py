@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,9 +213,10 @@ def test_online_equals_offline_at_several_instants(
 ) -> None:
     now = INSTANTS[0]
     store = FeatureStore(project, clock=lambda: now)
+    publish = cycle((store.materialize, store.materialize_incremental))
     for instant in INSTANTS:
         now = instant
-        store.materialize(as_of=instant)
+        next(publish)(as_of=instant)
         rows = entity_rows(warehouse, instant)
         online = store.get_online_features(feature_service=SERVICE, entity_rows=rows).to_df()
         spine = pd.DataFrame(rows).assign(event_timestamp=instant)
