@@ -26,7 +26,13 @@ from fstore.compile.request import (
 )
 from fstore.compile.types import find_column
 from fstore.definitions import FeatureView
-from fstore.errors import EntityRowsError, NotMaterializedError, RequestError, listed
+from fstore.errors import (
+    EntityRowsError,
+    NotMaterializedError,
+    OnlineStoreError,
+    RequestError,
+    listed,
+)
 from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.protocol import Generation, Lookup, OnlineStore, Row
 from fstore.online.response import (
@@ -67,14 +73,17 @@ class OnlineReader:
         view's K), EntityRowsError and NotMaterializedError.
         """
         rows = EntityRows.of(entity_rows)
-        for _ in range(_TRIES - 1):
+        instant = _utc(now)
+        missing: FileNotFoundError | None = None
+        for _ in range(_TRIES):
             plan = self._plan(features, feature_service, full_feature_names)
             try:
-                return plan.answer(rows, _utc(at), _utc(now) or now)
-            except FileNotFoundError:  # two publishes since the plan was made: take the new one
-                self._prepared = None
-        plan = self._plan(features, feature_service, full_feature_names)
-        return plan.answer(rows, _utc(at), _utc(now) or now)
+                return plan.answer(rows, at if at is None else _utc(at), instant)
+            except FileNotFoundError as gone:  # published twice since the plan was made
+                self._prepared, missing = None, gone
+        raise OnlineStoreError(
+            f"{missing} is not there, though it is published. Run: fstore materialize"
+        ) from missing
 
     def _plan(
         self,
@@ -222,9 +231,7 @@ def _instant(plan: _JoinPlan, at: datetime | None, now: datetime) -> datetime:
     return at
 
 
-def _utc(instant: datetime | None) -> datetime | None:
-    if instant is None:
-        return None
+def _utc(instant: datetime) -> datetime:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
