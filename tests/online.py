@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ class Online:
         self.directory = directory
         self.now = NOW
         self._reader: OnlineReader | None = None
+
+    @classmethod
+    def at(cls, directory: Path) -> Online:
+        """The project that is there already."""
+        online = cls.__new__(cls)
+        online.directory, online.now, online._reader = directory, NOW, None
+        return online
 
     def change(self, views: Sequence[View], services: Sequence[Service] = ()) -> None:
         """What a later dbt build leaves behind."""
@@ -84,3 +92,10 @@ class Online:
     def statuses(self, *keys: Any, at: datetime | None = None) -> list[str]:
         answer = self.get(["stats:x"], [{"k": key} for key in keys], at=at)
         return answer.to_dict(include_metadata=True)["x__status"]
+
+
+def materialize_at(directory: Path, told: Connection) -> None:
+    """In a process of its own: say that the work begins, do it, say that it is done."""
+    told.send("began")
+    Online.at(directory).materialize()
+    told.send("done")

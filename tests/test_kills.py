@@ -5,6 +5,7 @@ Ten kills in the ordinary run, a hundred with `-m soak`.
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import subprocess
 import sys
@@ -15,22 +16,10 @@ import duckdb
 import pytest
 
 from tests.harness import WAREHOUSE, View
-from tests.online import STATS_META, Online
+from tests.online import STATS_META, Online, materialize_at
 
 KEYS = 2_000
 COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "x": "BIGINT"}
-
-# Every view holds the same value in every row: the number of the round that built it. The child
-# tells when it begins, so that the kill falls into its work and not into its imports.
-WRITER = """
-import sys
-from tests.online import *
-online = Online.__new__(Online)
-online.directory, online.now = Path(sys.argv[1]), NOW
-print("ready", flush=True)
-online.materialize()
-print("done", flush=True)
-"""
 
 # Checks each answer, until its input closes; then prints how many it saw, and what was wrong.
 READER = """
@@ -64,12 +53,6 @@ def build(directory: Path, value: int) -> None:
             )
 
 
-def start(script: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-
-
 def kill_again_and_again(directory: Path, kills: int, seed: int) -> None:
     chosen = random.Random(seed)
     online = Online(directory, [View(name, COLUMNS, meta=STATS_META) for name in ("one", "two")])
@@ -77,22 +60,28 @@ def kill_again_and_again(directory: Path, kills: int, seed: int) -> None:
     online.materialize()
     state = online.project.state_directory
     took, survived = 1.0, 0
-    with start(READER, state, KEYS) as reader:
+    # Processes that start with everything imported, so that the kill falls into the work.
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["tests.online"])
+    command = [sys.executable, "-c", READER, str(state), str(KEYS)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as reader:
         for number in range(2, kills + 2):
             build(directory, number)
-            with start(WRITER, directory) as writer:
-                assert writer.stdout is not None
-                assert writer.stdout.readline() == "ready\n"
-                began = time.monotonic()
-                time.sleep(chosen.uniform(0, took))
-                if writer.poll() is None:
-                    writer.kill()
-                if writer.stdout.readline() == "done\n":
-                    survived += 1
-                    took = 0.5 * took + 0.5 * (time.monotonic() - began)
-                else:
-                    took *= 1.1
-                writer.communicate()
+            here, there = forks.Pipe(duplex=False)
+            writer = forks.Process(target=materialize_at, args=(directory, there))
+            writer.start()
+            there.close()
+            assert here.recv() == "began"
+            began = time.monotonic()
+            if here.poll(chosen.uniform(0, took)):  # before its time was up
+                survived += here.recv() == "done"
+                took = 0.5 * took + 0.5 * (time.monotonic() - began)
+            else:
+                took *= 1.1
+            writer.kill()
+            writer.join()
+            here.close()
             left = [path.name for path in online.folder.iterdir()]
             assert len(left) <= 2 + 3 * 5, left  # CURRENT, LOCK; at most three generations
         assert reader.stdin is not None

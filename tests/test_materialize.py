@@ -263,8 +263,7 @@ def test_the_second_waits_and_then_names_the_first(tmp_path: Path) -> None:
 CHILD = """
 import resource, sys
 from tests.online import *
-online = Online.__new__(Online)
-online.directory, online.now, online._reader = Path(sys.argv[1]), NOW, None
+online = Online.at(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 try:
     online.materialize()
