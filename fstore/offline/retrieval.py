@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import duckdb
 import pyarrow as pa
@@ -62,6 +62,7 @@ def retrieval_job(
     DESCRIBE the relations (and a SQL spine).
     """
     views = views_asked(registry, features, feature_service)
+    start, end = _range(start, end)
     frame, sql, model = _spine_form(registry, entity_df, start, end)
     with open_warehouse(project) as connection:
         built = describe(connection, views, project.target)
@@ -115,6 +116,21 @@ def retrieval_job(
         registered=registered,
         withheld=counts,
     )
+
+
+def _range(start: object, end: object) -> tuple[datetime | None, datetime | None]:
+    """Return the range of a request without a spine as aware instants; naive means UTC."""
+    instants: list[datetime | None] = []
+    for name, value in (("start", start), ("end", end)):
+        if value is not None and not isinstance(value, datetime):
+            raise RequestError(f"{name} is a datetime, naive for UTC or aware, not {value!r}.")
+        instants.append(
+            value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        )
+    first, last = instants
+    if first is not None and last is not None and first > last:
+        raise RequestError(f"start {first.isoformat()} is after end {last.isoformat()}.")
+    return first, last
 
 
 def _spine_form(
