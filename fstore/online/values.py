@@ -14,7 +14,7 @@ from fstore.compile.keyvalue import typed_nulls
 
 HUGE = frozenset({"HUGEINT", "UHUGEINT"})
 _EPOCH, _EPOCH_DAY = datetime(1970, 1, 1), date(1970, 1, 1)  # noqa: DTZ001 - zones come later
-_FIRST, _LAST = datetime.min, datetime.max  # noqa: DTZ901
+_FIRST, _LAST = datetime.min, datetime.max
 _INFINITE, _INFINITE_DAY = 2**63 - 1, 2**31 - 1  # how DuckDB writes infinity, and -infinity
 
 

@@ -63,7 +63,7 @@ class Settings:
     push_retention: Duration = PUSH_RETENTION
 
 
-class _KeyProblem(ValueError):
+class _KeyProblemError(ValueError):
     """A key of fstore.yml is wrong; ``guess`` is a last sentence, with the word that was meant."""
 
     def __init__(self, text: str, guess: str = "") -> None:
@@ -85,7 +85,7 @@ def read_settings(directory: Path, env: Mapping[str, str]) -> Settings:
     given = read_mapping(path)
     try:
         return _settings(given, directory, env)
-    except _KeyProblem as problem:
+    except _KeyProblemError as problem:
         raise ProfileError(path, f"{problem}.{problem.guess}") from None
 
 
@@ -112,7 +112,7 @@ def _online_store(
     section = _section(given, "online_store", ONLINE_STORE_KEYS)
     kind = _text(section, "type", "online_store.type", env) or "duckdb"
     if kind not in ONLINE_STORE_TYPES:
-        raise _KeyProblem(
+        raise _KeyProblemError(
             f"online_store.type: {kind} is not an online store of this release, which has: "
             f"{listed(ONLINE_STORE_TYPES)}"
         )
@@ -132,7 +132,7 @@ def _absolute(path: str, directory: Path) -> str:
 def _only_known(given: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:
     for key in given:
         if key not in known:
-            raise _KeyProblem(
+            raise _KeyProblemError(
                 f"{prefix}{key} is not a key of {FILE_NAME}; known here: {listed(known)}",
                 did_you_mean(str(key), known),
             )
@@ -143,7 +143,7 @@ def _section(given: Mapping[str, Any], key: str, known: Sequence[str]) -> dict[s
     if section is None:
         return {}
     if not isinstance(section, dict):
-        raise _KeyProblem(f"{key}: must hold keys and values: {listed(known)}")
+        raise _KeyProblemError(f"{key}: must hold keys and values: {listed(known)}")
     _only_known(section, known, f"{key}.")
     return section
 
@@ -155,23 +155,25 @@ def _text(section: Mapping[str, Any], key: str, shown: str, env: Mapping[str, st
     if isinstance(value, dict):
         return _from_env(value, shown, env)
     if not isinstance(value, str) or not value:
-        raise _KeyProblem(f"{shown}: must be text")
+        raise _KeyProblemError(f"{shown}: must be text")
     return value
 
 
 def _from_env(value: object, shown: str, env: Mapping[str, str]) -> str:
     """Read ``{env: NAME}``, the only form in which a secret may be given."""
     if not isinstance(value, dict) or list(value) != ["env"] or not isinstance(value["env"], str):
-        raise _KeyProblem(f"{shown}: write {{env: NAME}}, an environment variable that holds it")
+        raise _KeyProblemError(
+            f"{shown}: write {{env: NAME}}, an environment variable that holds it"
+        )
     if value["env"] not in env:
-        raise _KeyProblem(f"{shown}: environment variable {value['env']} is not set")
+        raise _KeyProblemError(f"{shown}: environment variable {value['env']} is not set")
     return env[value["env"]]
 
 
 def _memory_limit(given: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
     limit = _text(given, "memory_limit", "memory_limit", env)
     if limit is not None and not _MEMORY.fullmatch(limit.strip()):
-        raise _KeyProblem(f"memory_limit: {limit!r} is not a size; write one as in 4GB or 80%")
+        raise _KeyProblemError(f"memory_limit: {limit!r} is not a size; write one as in 4GB or 80%")
     return limit
 
 
@@ -180,7 +182,7 @@ def _threads(given: Mapping[str, Any]) -> int | None:
     if threads is None:
         return None
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise _KeyProblem("threads: must be a whole number of at least 1")
+        raise _KeyProblemError("threads: must be a whole number of at least 1")
     return threads
 
 
@@ -191,7 +193,7 @@ def _seconds(value: object, default: float) -> float:
         return float(value)
     if isinstance(value, str):
         return float(_parsed("lock_timeout", value).seconds)
-    raise _KeyProblem("lock_timeout: must be a number of seconds, or as in 60 seconds")
+    raise _KeyProblemError("lock_timeout: must be a number of seconds, or as in 60 seconds")
 
 
 def _duration(value: object, default: Duration) -> Duration:
@@ -202,4 +204,4 @@ def _parsed(key: str, value: object) -> Duration:
     try:
         return Duration.parse(value)
     except ValueError as error:
-        raise _KeyProblem(f"{key}: {error}") from None
+        raise _KeyProblemError(f"{key}: {error}") from None
