@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,9 +103,7 @@ def get_historical_features(
             job.to_parquet(output)
         _report(None, output, started)
     else:
-        with console.status("Making the training set"):
-            rows = job.to_df()
-        _print(rows, as_json)
+        _print(job, console, as_json)
 
 
 def _report(rows: int | None, path: Path, started: float) -> None:
@@ -113,18 +112,22 @@ def _report(rows: int | None, path: Path, started: float) -> None:
     show.tell("{}", f"{counted}{path}, {seconds:.1f} s")
 
 
-def _print(frame: Any, as_json: bool) -> None:
+def _print(job: RetrievalJob, console: Console, as_json: bool) -> None:
     if as_json:
-        for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
-            click.echo(show.json_line(row))
-    elif show.on_terminal():
+        for batch in job.to_batches():
+            for row in batch.to_pylist():
+                click.echo(show.json_line(row))
+        return
+    with console.status("Making the training set"):
+        frame = job.to_df()
+    if show.on_terminal():
         head = frame.head(ROWS_SHOWN).astype(object)
         head = head.where(head.notna(), None)
         show.table(None, list(frame.columns), head.itertuples(index=False, name=None))
         if len(frame) > ROWS_SHOWN:
             click.echo(f"... {len(frame) - ROWS_SHOWN:,} more rows; -o train.parquet keeps all.")
     else:
-        click.echo(frame.to_csv(index=False), nl=False)
+        frame.to_csv(sys.stdout, index=False)
 
 
 @click.command("saved-datasets")

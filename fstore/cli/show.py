@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -58,20 +59,27 @@ def cell(value: Any) -> str:
 
 def as_json(value: Any) -> None:
     """Print a value as JSON; times in RFC 3339, decimals as text."""
-    click.echo(json.dumps(value, default=_plain, indent=None if isinstance(value, list) else 2))
+    click.echo(json.dumps(_jsonable(value), indent=None if isinstance(value, list) else 2))
 
 
 def json_line(value: Any) -> str:
     """Return a value as one line of JSON."""
-    return json.dumps(value, default=_plain)
+    return json.dumps(_jsonable(value))
 
 
-def _plain(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
+    """Return a value as JSON has it; what JSON lacks becomes text, NaN and infinities too."""
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def on_terminal() -> bool:
