@@ -20,6 +20,7 @@ Every error that fstore raises.
     │   └── LockTimeoutError         (TimeoutError)
     ├── NotMaterializedError         nothing to read online yet (LookupError)
     ├── OnlineStoreError             the online store's files cannot be read or written (OSError)
+    ├── OutputError                  a result cannot be written where it was asked for (OSError)
     └── QueryError                   the engine refused or failed a query (RuntimeError)
 
 A constructor takes facts, keeps them as attributes and writes the sentence from them: what is
@@ -244,6 +245,14 @@ class NotMaterializedError(FstoreError, LookupError):
 
 class OnlineStoreError(FstoreError, OSError):
     """The online store's files cannot be read or written."""
+
+
+class OutputError(FstoreError, OSError):
+    """A result cannot be written where it was asked for; what was there before stays."""
+
+    def __init__(self, path: Path | str, reason: object) -> None:
+        super().__init__(f"{path} cannot be written: {reason}")
+        self.path = Path(path)
 
 
 class QueryError(FstoreError, RuntimeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from fstore.declarations import Declared, disagreements, feature_service, featur
 from fstore.definitions import FeatureView, Registry, Relation, SnapshotColumns, SpineModel
 from fstore.errors import DeclarationError, ManifestError, MissingFileError, Problem
 
+_STILL_WRITING = 0.2  # seconds in which a file that is being written grows
 MANIFEST_VERSION = "v12"  # dbt 1.8 to 1.11
 _BUILT = ("model", "snapshot", "seed")  # what has a relation, and so can be a spine
 
@@ -24,21 +26,31 @@ def load_registry(path: Path) -> Registry:
     return parse(_document(path))
 
 
+def _json(path: Path) -> Any:
+    """Return the file's content; while dbt is writing it (in place), wait for the rest."""
+    while True:
+        text = path.read_text(encoding="utf-8")
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            time.sleep(_STILL_WRITING)
+            if path.read_text(encoding="utf-8") == text:  # nobody writes it: it stays broken
+                raise
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        document = _json(path)
     except FileNotFoundError:
         raise MissingFileError(
             "The manifest", path, "dbt writes it: run dbt build (or dbt parse) first."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(path, f"cannot be read: {error}.") from error
-    try:
-        document = json.loads(text)
     except json.JSONDecodeError as error:
         raise ManifestError(
-            path, f"is not whole JSON ({error}): dbt may be writing it now. Run dbt parse again."
+            path, f"is not whole JSON ({error}): dbt may have been stopped. Run dbt parse again."
         ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(path, f"cannot be read: {error}.") from error
     metadata = document.get("metadata") if isinstance(document, dict) else None
     schema = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
     if (

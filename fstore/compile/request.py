@@ -66,6 +66,8 @@ def parse_reference(reference: object) -> Projection:
             f"{reference!r} is not a feature reference: write view:feature, view:* or view."
         )
     view, colon, feature = reference.partition(":")
+    if not view:
+        raise RequestError(f"{reference!r} names no view before the colon: write view{reference}.")
     if colon and not feature:
         raise RequestError(f"{reference!r} names no feature after the colon: write {view}:*.")
     return Projection(view, None if feature in ("", "*") else (feature,))

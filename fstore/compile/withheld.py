@@ -32,9 +32,11 @@ def withheld(join: Join, columns: Columns, spine: Spine) -> exp.Select:
     unknown = exp.or_(arrival.is_(exp.null()), exp.GT(this=arrival.copy(), expression=q))
     matched = holds(by_event.view, built, join.name, q)
     late = exp.and_(newest, unknown, *([matched] if matched else []))
+    every = exp.Count(this=exp.Star(), big_int=True)
+    counted_late = exp.Filter(this=every, expression=exp.Where(this=late))
     query = exp.select(
-        aliased(exp.CountIf(this=late), "withheld"),
-        aliased(exp.Count(this=exp.Star(), big_int=True), "spine_rows"),
+        aliased(counted_late, "withheld"),
+        aliased(every.copy(), "spine_rows"),
     ).from_(table_as("spine", names.alias))
     query = common(query, "spine", spine_rows(spine, names))
     query = with_winners(query, by_event.view, built, ())

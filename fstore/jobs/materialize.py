@@ -254,4 +254,6 @@ def _utc(instant: datetime | str) -> datetime:
                 f"{instant!r} is not a time: write it as 2013-01-31T12:00:00, in UTC unless it "
                 "says its zone."
             ) from None
+    if not isinstance(instant, datetime):
+        raise RequestError(f"{instant!r} is not a time: give a datetime, or text as of ISO 8601.")
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

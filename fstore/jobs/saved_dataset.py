@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fstore.errors import RequestError, UnknownNameError
+from fstore.errors import OutputError, RequestError, UnknownNameError
 from fstore.frames import arrow_to_pandas
 from fstore.offline.job import RetrievalJob
 from fstore.project import Project
@@ -57,7 +57,10 @@ def create_saved_dataset(
     note = folder / f"{name}.json"
     if note.exists():
         raise RequestError(f"Saved dataset {name} exists already ({note}): choose another name.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(folder, error) from error
     path = job.to_parquet(folder / f"{name}.parquet")
     metadata = pq.read_metadata(path)
     facts = {
@@ -67,8 +70,13 @@ def create_saved_dataset(
         "sql": job.to_sql(),
     }
     partial = note.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(facts, indent=2), encoding="utf-8")
-    partial.replace(note)
+    try:
+        partial.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        partial.replace(note)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise OutputError(note, error) from error
     return get_saved_dataset(project, name)
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from fstore.compile.request import Join
 from fstore.definitions import Column
-from fstore.errors import FstoreWarning, QueryError, RequestError, SpineError
+from fstore.errors import FstoreWarning, OutputError, QueryError, RequestError, SpineError
 from fstore.frames import arrow_to_pandas
 from fstore.offline.spine import Frame
 from fstore.offline.warehouse import columns_of_query, open_warehouse
@@ -131,7 +131,7 @@ class RetrievalJob:
                 self._write_batches(partial)
             partial.replace(target)
         except (OSError, QueryError) as error:
-            raise QueryError(f"{target} cannot be written: {error}") from error
+            raise OutputError(target, error) from error
         finally:
             partial.unlink(missing_ok=True)
         return target

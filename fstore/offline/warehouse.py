@@ -197,7 +197,13 @@ def _why(
     if (relation.schema,) not in schemas:
         reason = f"is in schema {relation.schema}, which is not built in {relation.database}."
         return NotBuiltError(name, str(relation), reason, other_target)
-    if isinstance(error, duckdb.CatalogException) and relation.identifier in str(error):
+    built = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE (database_name, schema_name) = ($1, $2) "
+        "UNION ALL "
+        "SELECT view_name FROM duckdb_views() WHERE (database_name, schema_name) = ($1, $2)",
+        [relation.database, relation.schema],
+    ).fetchall()
+    if (relation.identifier,) not in built:
         return NotBuiltError(
             name, str(relation), "is not built yet.", f"Run: dbt build --select {name}"
         )

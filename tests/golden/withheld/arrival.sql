@@ -58,12 +58,11 @@ WITH "spine" AS (
     )
 )
 SELECT
-  COUNT_IF(
+  COUNT(*) FILTER(WHERE
     NOT "stats"."event_time" IS NULL
     AND (
       "stats"."arrival" IS NULL OR "stats"."arrival" > "spine"."as_of"
-    )
-  ) AS "withheld",
+    )) AS "withheld",
   COUNT(*) AS "spine_rows"
 FROM "spine" AS "spine"
 ASOF LEFT JOIN "stats_winners" AS "stats"
