@@ -287,14 +287,6 @@ def test_a_full_disk_leaves_the_old_generation(tmp_path: Path, limit: int) -> No
     assert len(list(online.folder.glob("*.duckdb*"))) == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_no_permission_is_said(tmp_path: Path) -> None:
-    online = Online(tmp_path, [stats(PLAIN)])
-    (tmp_path / ".fstore").mkdir(mode=0o500)
-    with pytest.raises(OnlineStoreError, match=r"cannot be written: .*Permission denied"):
-        online.materialize()
-
-
 def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
     online = Online(tmp_path, [stats(PLAIN)])
     (tmp_path / ".fstore").write_text("")
