@@ -339,3 +339,12 @@ def test_views_of_their_own_k_and_those_that_leave(tmp_path: Path) -> None:
     assert {each.view for each in online.status().views} == {"stats", "other"}
     online.materialize()
     assert {each.view for each in online.status().views} == {"stats"}
+
+
+def test_the_stream_goes_on_after_a_view_that_broke_off(tmp_path: Path) -> None:
+    other = View("other", STATS_COLUMNS, PLAIN, meta=STATS_META)
+    online = Online(tmp_path, [broken("a_first"), stats(PLAIN), broken("b_between"), other])
+    done = online.materialize(keep_going=True)
+    assert [each.view for each in done.views] == ["other", "stats"]
+    assert sorted(done.failed) == ["a_first", "b_between"]
+    assert len(list(online.folder.glob("*.duckdb*"))) == 2

@@ -504,3 +504,8 @@ def test_online_equals_the_oracle(tmp_path: Path, seed: int) -> None:
                 assert found[f"{name}__status"][place] == status
                 time = winner["t"].replace(tzinfo=UTC) if winner else None
                 assert found[f"{name}__ts"][place] == time
+
+
+def test_an_instant_that_is_none_is_refused(online: Online) -> None:
+    with pytest.raises(RequestError, match=r"at is a datetime, not '2024-01-10'"):
+        online.get(["stats:x"], [{"k": 1}], at="2024-01-10")  # type: ignore[arg-type]

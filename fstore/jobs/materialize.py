@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,7 @@ from fstore.compile.request import check_declared, view_named
 from fstore.compile.sql import render
 from fstore.definitions import FeatureView, Registry
 from fstore.errors import FstoreError, NotMaterializedError, RequestError, listed
-from fstore.offline.stream import Stream
+from fstore.offline.stream import Connection, Stream
 from fstore.offline.warehouse import describe, open_warehouse
 from fstore.online.duckdb_store import DuckDBStore
 from fstore.online.generation import Catalog
@@ -120,19 +121,22 @@ def materialize(
     done: list[MaterializedView] = []
     failed: dict[str, FstoreError] = {}
     store = online_store(project)
-    with store.writer(project.settings.lock_timeout) as writer:
+    with store.writer(project.settings.lock_timeout) as writer, ExitStack() as opened:
         earlier = _refuse_going_back(writer, views, k, force)
+        # One session for all views: what dbt builds meanwhile is in all of them or in none.
+        connection = opened.enter_context(open_warehouse(project))
         for number, view in enumerate(views):
             if progress:
                 progress(view.reference, number, len(views))
             keep_absent = incremental and view.reference not in earlier
             try:
-                done.append(_write(project, writer, view, k, keep_absent=keep_absent))
+                done.append(_write(project, connection, writer, view, k, keep_absent))
             except FstoreError as error:
                 if not keep_going:
                     raise
                 failed[view.reference] = error
-        if progress and views:
+        opened.close()
+        if progress:
             progress(views[-1].reference, len(views), len(views))
         if not done and (failed or not writer.current):
             return Materialization(None, k, (), failed)
@@ -141,18 +145,22 @@ def materialize(
 
 
 def _write(
-    project: Project, writer: Writer, view: FeatureView, as_of: datetime, *, keep_absent: bool
+    project: Project,
+    connection: Connection,
+    writer: Writer,
+    view: FeatureView,
+    as_of: datetime,
+    keep_absent: bool,
 ) -> MaterializedView:
     started = time.perf_counter()
-    with open_warehouse(project) as connection:
-        columns = describe(connection, [view], project.target)[view.reference]
-        check_declared(view, columns)
-        name = f"{view.reference} ({view.file})"
-        stream = Stream(connection, render(latest(view, columns, as_of)), name)
-        try:
-            published = writer.write(Batch(view, columns, stream.reader, as_of, keep_absent))
-        except FstoreError as error:
-            raise stream.failure or error from error
+    columns = describe(connection, [view], project.target)[view.reference]
+    check_declared(view, columns)
+    name = f"{view.reference} ({view.file})"
+    stream = Stream(connection, render(latest(view, columns, as_of)), name)
+    try:
+        published = writer.write(Batch(view, columns, stream.reader, as_of, keep_absent))
+    except FstoreError as error:
+        raise stream.failure or error from error
     return MaterializedView(
         view=view.reference,
         rows=published.rows,
@@ -256,4 +264,6 @@ def _utc(instant: datetime | str) -> datetime:
             ) from None
     if not isinstance(instant, datetime):
         raise RequestError(f"{instant!r} is not a time: give a datetime, or text as of ISO 8601.")
+    if not isinstance(instant, datetime):
+        raise RequestError(f"as_of is a datetime, or its ISO text, not {instant!r}.")
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from fstore.errors import QueryError
 
+Connection = duckdb.DuckDBPyConnection
+
 _BATCH_ROWS = 122_880  # a row group of DuckDB
 
 
@@ -19,7 +21,7 @@ class Stream:
     stream can tell them apart.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, sql: str, name: str) -> None:
+    def __init__(self, connection: Connection, sql: str, name: str) -> None:
         """Start the query; QueryError, naming ``name``, where the engine refuses it."""
         self._name = name
         self.failure: QueryError | None = None

@@ -232,6 +232,8 @@ def _instant(plan: _JoinPlan, at: datetime | None, now: datetime) -> datetime:
 
 
 def _utc(instant: datetime) -> datetime:
+    if not isinstance(instant, datetime):
+        raise RequestError(f"at is a datetime, not {instant!r}.")
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
