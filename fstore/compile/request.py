@@ -222,14 +222,16 @@ def _refuse_doubles(outputs: Sequence[Output]) -> None:
         )
 
 
-def refuse_clashes(request: FeatureRequest, extra: Sequence[str], taken: Sequence[str]) -> None:
+def refuse_clashes(
+    request: FeatureRequest, extra: Sequence[str], taken: Sequence[str], holder: str
+) -> None:
     """Raise RequestError where an output has the name of one of the caller's columns."""
     folded = {name.casefold(): name for name in taken}
     for output in request.outputs:
         if output.name.casefold() in folded:
             raise RequestError(
                 f"{output.join.view.reference}:{output.feature} would be named {output.name}, and "
-                f"entity_df has a column {folded[output.name.casefold()]}: ask with "
+                f"{holder} has a column {folded[output.name.casefold()]}: ask with "
                 "full_feature_names=True, or rename that column."
             )
     outputs = {output.name.casefold() for output in request.outputs}

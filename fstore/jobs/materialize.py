@@ -264,6 +264,4 @@ def _utc(instant: datetime | str) -> datetime:
             ) from None
     if not isinstance(instant, datetime):
         raise RequestError(f"{instant!r} is not a time: give a datetime, or text as of ISO 8601.")
-    if not isinstance(instant, datetime):
-        raise RequestError(f"as_of is a datetime, or its ISO text, not {instant!r}.")
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

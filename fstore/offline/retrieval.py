@@ -93,7 +93,7 @@ def retrieval_job(
             declared = model.event_timestamp if model else None
             time = time_column(names, timestamps_of(columns), event_timestamp, declared)
         extra = [event_timestamp_name(join) for join in request.joins if include_event_timestamps]
-        refuse_clashes(request, extra, names)
+        refuse_clashes(request, extra, names, "entity_df")
         check_keys(request, built, columns)
         asked = find_column(columns, time)
         assert asked is not None

@@ -247,7 +247,7 @@ def _prepare(
     for view in views_asked(registry, features, feature_service):
         _check_published(generation, view)
     request = resolve(registry, columns, features, feature_service, full_feature_names)
-    refuse_clashes(request, (), request.keys)
+    refuse_clashes(request, (), request.keys, "entity_rows")
     joins, outputs = [], []
     carried: dict[str, tuple[str, ...]] = {}
     for join in request.joins:
