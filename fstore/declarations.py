@@ -6,7 +6,7 @@ all of them are collected, so that a person mends them in one go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -94,9 +94,9 @@ class _Reader:
         return None
 
     def truth(self, key: str, default: bool) -> bool:
-        value = self.meta.get(key, default)
-        if isinstance(value, bool):
-            return value
+        value = self.meta.get(key)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
         self.problem(key, f"must be true or false, not {value!r}")
         return default
 
@@ -105,6 +105,8 @@ class _Reader:
         if value is None:
             return None
         if isinstance(value, list) and value and all(isinstance(it, str) and it for it in value):
+            if doubled := _doubled(value):
+                self.problem(key, f"names a column twice: {listed(doubled)}")
             return tuple(value)
         self.problem(key, f"must be a list of column names, not {value!r}")
         return None
@@ -125,10 +127,10 @@ class _Reader:
             return None
         try:
             found = datetime.fromisoformat(value)
-        except (TypeError, ValueError):
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        except (TypeError, ValueError, OverflowError):
             self.problem(key, f"must be a time such as 2013-06-01 12:00:00+00:00, not {value!r}")
             return None
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def feature_view(node: Declared, problems: list[Problem]) -> FeatureView | None:
@@ -144,12 +146,11 @@ def feature_view(node: Declared, problems: list[Problem]) -> FeatureView | None:
     if node.materialized == "ephemeral":
         reader.problem("", "the model is ephemeral, so nothing is built: materialize it")
     entities = _entities(reader)
-    event_timestamp = reader.text("event_timestamp") or node.event_time
-    if node.snapshot:
-        event_timestamp = reader.text("event_timestamp") or node.snapshot.valid_from
+    by_default = node.snapshot.valid_from if node.snapshot else node.event_time
+    event_timestamp = reader.text("event_timestamp") or by_default
     created_timestamp, delay = reader.text("created_timestamp"), reader.duration("delay")
     backfilled_until = reader.instant("backfilled_until")
-    if not event_timestamp and "event_timestamp" not in reader.meta:
+    if not event_timestamp and reader.meta.get("event_timestamp") is None:
         reader.problem(
             "event_timestamp", "is missing: name the column that says when a row happened"
         )
@@ -161,14 +162,18 @@ def feature_view(node: Declared, problems: list[Problem]) -> FeatureView | None:
         )
     if backfilled_until and not created_timestamp:
         reader.problem("backfilled_until", "needs a created_timestamp, whose early values it mends")
-    if created_timestamp and created_timestamp == event_timestamp:
+    if event_timestamp and (created_timestamp or "").casefold() == event_timestamp.casefold():
         reader.problem("created_timestamp", "is the event_timestamp: leave it out")
     features, exclude = reader.names("features"), reader.names("exclude") or ()
     if features and exclude:
         reader.problem("exclude", "features lists what to take: leave one of the two out")
-    for key in event_timestamp, created_timestamp, *(k for e in entities for k in e.join_keys):
-        if key and key in (features or ()):
-            reader.problem("features", f"{key} is a join key or a clock, which no feature can be")
+    taken = {key.casefold() for entity in entities for key in entity.join_keys}
+    taken |= {name.casefold() for name in (event_timestamp, created_timestamp) if name}
+    taken |= {name.casefold() for name in (node.snapshot.names() if node.snapshot else ())}
+    for feature in features or ():
+        if feature.casefold() in taken:
+            what = "a join key or a clock (or a column that dbt adds), which no feature can be"
+            reader.problem("features", f"{feature} is {what}")
     ttl, online = reader.duration("ttl"), reader.truth("online", default=True)
     known_at = reader.truth("known_at", default=True)
     if len(problems) > before or node.relation is None or not event_timestamp:
@@ -215,17 +220,29 @@ def _entities(reader: _Reader) -> tuple[Entity, ...]:
             or not all(isinstance(key, str) and key for key in columns)
         ):
             reader.problem(f"entities.{name}", f"must be a column or a list of them: {form}")
-        elif len({key.casefold() for key in columns}) < len(columns):
-            reader.problem(f"entities.{name}", f"names a column twice: {listed(columns)}")
+        elif doubled := _doubled(columns):
+            reader.problem(f"entities.{name}", f"names a column twice: {listed(doubled)}")
         else:
             found.append(Entity(str(name), tuple(columns)))
     return tuple(found)
 
 
+def _doubled(names: Sequence[str]) -> list[str]:
+    """Return the names that stand there again, whatever their case."""
+    folded = [name.casefold() for name in names]
+    return [name for place, name in enumerate(names) if folded[place] in folded[:place]]
+
+
 def feature_service(
-    node: Declared, views: Mapping[str, FeatureView], problems: list[Problem]
+    node: Declared,
+    views: Mapping[str, FeatureView],
+    problems: list[Problem],
+    wrong: Collection[str] = (),
 ) -> FeatureService | None:
-    """Return the service that an exposure declares; None where a problem prevents it."""
+    """Return the service that an exposure declares; None where a problem prevents it.
+
+    ``wrong`` names the views whose own declaration is: of them nothing is said here.
+    """
     reader = _Reader(node, problems)
     before = len(problems)
     if not isinstance(node.meta, dict):
@@ -239,15 +256,17 @@ def feature_service(
         reader.problem("features", "must be a list, such as [view:feature, 'view:*']")
         return None
     projections = [
-        _projection(reader, f"features[{place}]", entry, views)
+        _projection(reader, f"features[{place}]", entry, views, wrong)
         for place, entry in enumerate(entries)
     ]
+    _check_aliases(reader, projections)
     full_feature_names = reader.truth("full_feature_names", default=False)
-    if len(problems) > before:
+    whole = tuple(projection for projection in projections if projection)
+    if len(problems) > before or len(whole) < len(projections):
         return None
     return FeatureService(
         name=node.name,
-        projections=tuple(projection for projection in projections if projection),
+        projections=whole,
         full_feature_names=full_feature_names,
         depends_on=node.depends_on,
         declared_in=node.declared_in,
@@ -257,8 +276,24 @@ def feature_service(
     )
 
 
+def _check_aliases(reader: _Reader, projections: Sequence[Projection | None]) -> None:
+    """Note every alias that stands for two things."""
+    first: dict[str, tuple[int, Projection]] = {}
+    for place, found in enumerate(projections):
+        if found is None or found.alias is None:
+            continue
+        at, other = first.setdefault(found.alias.casefold(), (place, found))
+        if other.view != found.view or dict(other.join_keys) != dict(found.join_keys):
+            taken = f"is features[{at}] already, of {other.view} on other columns: choose another"
+            reader.problem(f"features[{place}].alias", f"{found.alias} {taken}")
+
+
 def _projection(
-    reader: _Reader, key: str, entry: object, views: Mapping[str, FeatureView]
+    reader: _Reader,
+    key: str,
+    entry: object,
+    views: Mapping[str, FeatureView],
+    wrong: Collection[str],
 ) -> Projection | None:
     if isinstance(entry, str):
         name, colon, feature = entry.partition(":")
@@ -281,6 +316,8 @@ def _projection(
         )
         return None
     view = views.get(found.view)
+    if view is None and found.view in wrong:
+        return None
     if view is None:
         known = sorted(views)
         reader.problem(
@@ -296,7 +333,8 @@ def _projection(
                 f"{column} is not a join key of {found.view}, which has: "
                 f"{listed(view.join_keys)}.{did_you_mean(column, view.join_keys)}",
             )
-    if found.alias in views or found.alias in {view.identifier for view in views.values()}:
+    taken = {name.casefold() for name in (*views, *(it.identifier for it in views.values()))}
+    if found.alias is not None and found.alias.casefold() in taken:
         reader.problem(f"{key}.alias", f"{found.alias} is the name of a view: choose another")
     return found
 

@@ -9,12 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from fstore.declarations import Declared, disagreements, feature_service, feature_view
-from fstore.definitions import FeatureView, Registry, Relation, SnapshotColumns, SpineModel
+from fstore.definitions import (
+    FeatureService,
+    FeatureView,
+    Registry,
+    Relation,
+    SnapshotColumns,
+    SpineModel,
+)
 from fstore.errors import DeclarationError, ManifestError, MissingFileError, Problem
 
 _STILL_WRITING = 0.2  # seconds in which a file that is being written grows
 MANIFEST_VERSION = "v12"  # dbt 1.8 to 1.11
 _BUILT = ("model", "snapshot", "seed")  # what has a relation, and so can be a spine
+_KINDS = (  # where the manifest keeps what can carry meta
+    "nodes",
+    "sources",
+    "exposures",
+    "metrics",
+    "semantic_models",
+    "saved_queries",
+    "unit_tests",
+    "functions",
+    "macros",
+    "groups",
+)
 
 
 def load_registry(path: Path) -> Registry:
@@ -24,6 +43,11 @@ def load_registry(path: Path) -> Registry:
     which holds every problem of every declaration.
     """
     return parse(_document(path))
+
+
+def load_declarations(path: Path) -> tuple[Registry, tuple[Problem, ...]]:
+    """Return what is declared well, and every problem of the rest, in the order of files."""
+    return read(_document(path))
 
 
 def _json(path: Path) -> Any:
@@ -71,39 +95,57 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def parse(document: Mapping[str, Any]) -> Registry:
-    """Return the registry of a manifest, given as dbt's JSON."""
+    """Return the registry of a manifest, given as dbt's JSON; DeclarationError for any problem."""
+    registry, problems = read(document)
+    if problems:
+        raise DeclarationError(problems)
+    return registry
+
+
+def read(document: Mapping[str, Any]) -> tuple[Registry, tuple[Problem, ...]]:
+    """Return the views and services that are declared well, and what is wrong with the others."""
     problems: list[Problem] = []
     views: list[FeatureView] = []
+    wrong: set[str] = set()  # views that a problem took away: a service may name them all the same
     for node in _declared(document):
         if node.kind in ("model", "snapshot"):
             view = feature_view(node, problems)
             if view is not None:
                 views.append(view)
+            else:
+                wrong |= {node.name, f"{node.name}.v{node.version}"}
         elif node.kind != "exposure":
-            text = f"stands on a {node.kind}; a feature view is a model or a snapshot"
+            kind = node.kind.replace("_", " ")
+            text = (
+                f"stands on {'an' if kind[0] in 'aeiou' else 'a'} {kind}; a feature view is a "
+                "model or a snapshot, a feature service an exposure"
+            )
             problems.append(Problem(node.declared_in, node.name, "meta.fstore", text))
     problems += disagreements(views)
     views.sort(key=lambda view: (view.name, view.unique_id))
     registry = Registry(document["metadata"].get("project_name") or "", tuple(views), ())
-    broken = bool(problems)  # a service may name a view that a problem took away
-    services = []
+    services: dict[str, FeatureService] = {}
     for node in _declared(document):
-        if node.kind == "exposure":
-            found = feature_service(node, registry.views_by_reference, problems)
-            if found is not None:
-                services.append(found)
-    if broken:
-        problems = [it for it in problems if "is not a feature view" not in it.text]
-    if problems:
-        raise DeclarationError(problems)
-    services.sort(key=lambda service: service.name)
-    return Registry(registry.project, registry.feature_views, tuple(services), _models(document))
+        if node.kind != "exposure":
+            continue
+        found = feature_service(node, registry.views_by_reference, problems, wrong)
+        if found is None:
+            continue
+        other = services.setdefault(found.name, found)
+        if other is not found:
+            text = f"is also the name of a service in {other.declared_in}: rename one"
+            problems.append(Problem(found.declared_in, found.name, "", text))
+    in_order = tuple(services[name] for name in sorted(services))
+    return (
+        Registry(registry.project, registry.feature_views, in_order, _models(document)),
+        tuple(sorted(problems)),
+    )
 
 
 def _declared(document: Mapping[str, Any]) -> Iterator[Declared]:
     """Yield every node that carries ``meta.fstore``, on itself or on one of its columns."""
-    for kind in ("nodes", "sources", "exposures"):
-        for node in document.get(kind, {}).values():
+    for kind in _KINDS:
+        for node in (document.get(kind) or {}).values():
             meta = _meta(node)
             if meta is not None:
                 yield _declared_node(node, meta, document)
@@ -113,8 +155,8 @@ def _declared(document: Mapping[str, Any]) -> Iterator[Declared]:
                         unique_id=node["unique_id"],
                         kind="column",
                         name=f"{node['name']}.{column['name']}",
-                        file=node["original_file_path"],
-                        declared_in=_declared_in(node),
+                        file=_place(node, document),
+                        declared_in=_declared_in(node, document),
                         meta=_meta(column),
                     )
 
@@ -131,8 +173,8 @@ def _declared_node(node: Mapping[str, Any], meta: Any, document: Mapping[str, An
         unique_id=node["unique_id"],
         kind=kind,
         name=node["name"],
-        file=node["original_file_path"],
-        declared_in=_declared_in(node),
+        file=_place(node, document),
+        declared_in=_declared_in(node, document),
         meta=meta,
         relation=_relation(node) if kind in _BUILT else None,
         materialized=config.get("materialized") or "",
@@ -158,9 +200,24 @@ def _meta(node: Mapping[str, Any]) -> Any:
     return None
 
 
-def _declared_in(node: Mapping[str, Any]) -> str:
-    patch = node.get("patch_path")
-    return patch.split("://", 1)[-1] if patch else str(node["original_file_path"])
+def _declared_in(node: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """Return the YAML file that says the node's meta, or the SQL file where none does."""
+    package, found, path = (node.get("patch_path") or "").partition("://")
+    if not found:
+        return _place(node, document)
+    return str(path) if _is_root(package, document) else f"{package}://{path}"
+
+
+def _place(node: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """Return the node's own file: a path in the project, ``package://path`` in another's."""
+    path = str(node.get("original_file_path") or "")
+    package = node.get("package_name")
+    return path if _is_root(package, document) else f"{package}://{path}"
+
+
+def _is_root(package: str | None, document: Mapping[str, Any]) -> bool:
+    project = document["metadata"].get("project_name")
+    return not project or package in (None, project)
 
 
 def _relation(node: Mapping[str, Any]) -> Relation:
@@ -182,9 +239,16 @@ def _snapshot_columns(config: Mapping[str, Any]) -> SnapshotColumns:
 
 
 def _models(document: Mapping[str, Any]) -> tuple[SpineModel, ...]:
-    """Return everything that is built: ``m`` and, of a versioned model, also ``m.v1``."""
+    """Return everything that is built: ``m`` and, of a versioned model, also ``m.v1``.
+
+    Where two packages have one name, the project's own comes first.
+    """
     found = []
-    for node in document["nodes"].values():
+    own_first = sorted(
+        document["nodes"].values(),
+        key=lambda node: not _is_root(node.get("package_name"), document),
+    )
+    for node in own_first:
         config = node.get("config") or {}
         if node["resource_type"] not in _BUILT or config.get("materialized") == "ephemeral":
             continue
@@ -196,6 +260,6 @@ def _models(document: Mapping[str, Any]) -> tuple[SpineModel, ...]:
         if version is not None and str(version) == str(node.get("latest_version")):
             names.append(node["name"])
         found += [
-            SpineModel(name, _relation(node), clock, node["original_file_path"]) for name in names
+            SpineModel(name, _relation(node), clock, _place(node, document)) for name in names
         ]
     return tuple(sorted(found, key=lambda model: model.name))

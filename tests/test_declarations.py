@@ -210,7 +210,7 @@ def test_meta_on_another_kind_of_node(tmp_path: Path, kind: str) -> None:
     def change(document: dict[str, Any]) -> None:
         document["nodes"]["model.shop.v"]["resource_type"] = kind
 
-    with pytest.raises(DeclarationError, match=f"stands on a {kind}"):
+    with pytest.raises(DeclarationError, match=f"stands on an? {kind}; a feature view is"):
         load_registry(changed(project, change))
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fstore.compile.request import Columns, check_declared, resolve, views_asked
+from fstore.compile.request import (
+    Columns,
+    check_declared,
+    declared_columns,
+    resolve,
+    views_asked,
+)
 from fstore.compile.types import family, find_column
-from fstore.definitions import Column, FeatureService, FeatureView, Registry
-from fstore.errors import FstoreError, Problem, listed
+from fstore.definitions import Column, FeatureService, FeatureView, Projection, Registry
+from fstore.errors import FstoreError, MissingColumnError, Problem, WrongTypeError, listed
 
 DAY_SECONDS = 86_400
 
@@ -53,6 +59,13 @@ def check_registry(registry: Registry, columns: Columns) -> list[Finding]:
 
 def _relation(view: FeatureView, columns: tuple[Column, ...]) -> Iterator[Finding]:
     """Check one view against its built relation."""
+    known = [column.name for column in columns]
+    missing = [it for it in declared_columns(view) if find_column(columns, it[1]) is None]
+    for role, absent in missing:
+        problem = MissingColumnError(view.reference, view.file, absent, role, known)
+        yield error(view.declared_in, view.reference, "", str(problem))
+    if missing:
+        return
     try:
         check_declared(view, columns)
     except FstoreError as problem:
@@ -121,11 +134,35 @@ def _service(registry: Registry, service: FeatureService, columns: Columns) -> I
                 f"{projection.view} pins no version, so a new one changes the service: write "
                 f"{pinned}",
             )
-    if all(view.reference in columns for view in views):
-        try:
-            resolve(registry, columns, None, service.name, None)
-        except FstoreError as problem:
-            yield error(*where, "meta.fstore.features", str(problem))
+    found = False
+    for place, projection in enumerate(service.projections):
+        for alone in _one_by_one(projection):
+            if problem := _unresolved(registry, replace(service, projections=(alone,)), columns):
+                found = True
+                yield error(*where, f"meta.fstore.features[{place}]", problem)
+    if not found and (problem := _unresolved(registry, service, columns)):
+        yield error(*where, "meta.fstore.features", problem)
+
+
+def _one_by_one(projection: Projection) -> list[Projection]:
+    """Return a projection for each feature that is named, so that each can be found wrong."""
+    if projection.features is None:
+        return [projection]
+    return [replace(projection, features=(feature,)) for feature in projection.features]
+
+
+def _unresolved(registry: Registry, service: FeatureService, columns: Columns) -> str | None:
+    """Return why a request for the service fails; None too where a view of it is not built."""
+    alone = replace(registry, feature_services=(service,))
+    if any(view.reference not in columns for view in views_asked(alone, None, service.name)):
+        return None
+    try:
+        resolve(alone, columns, None, service.name, None)
+    except (MissingColumnError, WrongTypeError):
+        return None  # said of the view itself
+    except FstoreError as problem:
+        return str(problem)
+    return None
 
 
 def check_profile(

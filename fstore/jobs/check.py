@@ -5,22 +5,20 @@ from __future__ import annotations
 from fstore.compile.checks import Finding, check_profile, check_registry
 from fstore.compile.request import Columns
 from fstore.definitions import Column, FeatureView, Registry
-from fstore.errors import DeclarationError, FstoreError, Problem, RelationError
-from fstore.manifest import load_registry
+from fstore.errors import FstoreError, MissingFileError, Problem, RelationError
+from fstore.manifest import load_declarations
 from fstore.offline.warehouse import describe, open_warehouse
 from fstore.project import Project
 
 
 def check(project: Project) -> tuple[Finding, ...]:
-    """Return everything that is wrong or doubtful, in order of file.
+    """Return everything that is wrong or doubtful, errors first, then in order of file.
 
-    Raises what leaves nothing to check: no manifest, or no warehouse to look into.
+    What one thing hides is not guessed at: a view whose declaration is wrong is not looked up in
+    the warehouse. Raises where there is no manifest to check, or none that can be read.
     """
-    try:
-        registry = load_registry(project.manifest_path)
-    except DeclarationError as wrong:
-        return tuple(Finding(problem, is_error=True) for problem in wrong.problems)
-    findings: list[Finding] = []
+    registry, problems = load_declarations(project.manifest_path)
+    findings = [Finding(problem, is_error=True) for problem in problems]
     columns = _built(project, registry, findings)
     findings += check_registry(registry, columns)
     warehouse = project.warehouse
@@ -38,24 +36,30 @@ def _built(project: Project, registry: Registry, findings: list[Finding]) -> Col
     """Return the columns of the views that are built; note the others as findings."""
     columns: dict[str, tuple[Column, ...]] = {}
     if not registry.feature_views:
+        if findings:
+            return columns
         text = "no model has meta.fstore yet: give one entities and an event_timestamp"
         problem = Problem(str(project.manifest_path), registry.project, "", text)
         findings.append(Finding(problem, is_error=False))
         return columns
-    with open_warehouse(project) as connection:
-        for view in registry.feature_views:
-            try:
-                columns |= describe(connection, [view], project.target)
-            except FstoreError as problem_with_it:
-                problem = Problem(view.declared_in, view.reference, "", str(problem_with_it))
-                findings.append(Finding(problem, is_error=True))
+    try:
+        with open_warehouse(project) as connection:
+            for view in registry.feature_views:
+                try:
+                    columns |= describe(connection, [view], project.target)
+                except FstoreError as wrong:
+                    problem = Problem(view.declared_in, view.reference, "", str(wrong))
+                    findings.append(Finding(problem, is_error=True))
+    except FstoreError as wrong:  # not there yet, locked, or no database
+        problem = Problem(str(project.profiles_path), project.target, "", str(wrong))
+        findings.append(Finding(problem, is_error=True))
     return columns
 
 
 def describe_view(project: Project, view: FeatureView) -> tuple[Column, ...] | None:
     """Return the columns of a view's built relation; None where it is not built."""
-    with open_warehouse(project) as connection:
-        try:
+    try:
+        with open_warehouse(project) as connection:
             return describe(connection, [view], project.target)[view.reference]
-        except RelationError:
-            return None
+    except (RelationError, MissingFileError):
+        return None
