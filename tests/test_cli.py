@@ -57,7 +57,7 @@ def test_help_of_every_verb_teaches() -> None:
 
 
 def test_check_list_describe(project: Path) -> None:
-    assert "1 feature views and 1 feature services are right" in run(project, "check").stdout
+    assert "1 feature view and 1 feature service are right" in run(project, "check").stdout
     assert json.loads(run(project, "check", "--json").stdout) == []
     assert "30 days" in run(project, "list").stdout
     (service,) = json.loads(run(project, "list", "services", "--json").stdout)

@@ -128,13 +128,19 @@ def _print(job: RetrievalJob, console: Console, as_json: bool) -> None:
             click.echo(f"... {len(frame) - ROWS_SHOWN:,} more rows; -o train.parquet keeps all.")
     else:
         frame.to_csv(sys.stdout, index=False)
+        sys.stdout.flush()  # here, where a closed pipe is caught
 
 
 @click.command("saved-datasets")
 @as_json
 @opens_store
 def saved_datasets(store: FeatureStore, as_json: bool) -> None:
-    """List the training sets that were kept with --save-as or create_saved_dataset."""
+    """List the training sets that were kept with --save-as or create_saved_dataset.
+
+    \b
+    Example:
+      fstore saved-datasets --json
+    """
     columns = ["name", "rows", "columns", "created_at", "path"]
     rows = [
         [each.name, each.rows, len(each.columns), each.created_at, str(each.path)]
@@ -142,5 +148,7 @@ def saved_datasets(store: FeatureStore, as_json: bool) -> None:
     ]
     if as_json:
         show.as_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif not rows:
+        click.echo("Nothing is kept yet. Run: fstore get-historical-features ... --save-as NAME")
     else:
         show.table(None, columns, rows)

@@ -45,6 +45,11 @@ def materialize(store: FeatureStore, **options: Any) -> None:
 
     All views with `online: true`, or the FEATURE_VIEWS named. They become readable in one step;
     if one fails none does, unless --keep-going. Keys that the source no longer has leave.
+
+    \b
+    Examples:
+      fstore materialize
+      fstore materialize carrier_delays --as-of 2013-12-31T12:00:00
     """
     _materialize(store.materialize, **options)
 
@@ -53,7 +58,12 @@ def materialize(store: FeatureStore, **options: Any) -> None:
 @materialize_options
 @opens_store
 def materialize_incremental(store: FeatureStore, **options: Any) -> None:
-    """Publish as materialize does, but keep the keys that are gone from the source."""
+    """Publish as materialize does, but keep the keys that are gone from the source.
+
+    \b
+    Example:
+      fstore materialize-incremental carrier_delays
+    """
     _materialize(store.materialize_incremental, **options)
 
 
@@ -138,8 +148,10 @@ def get_online_features(
     """Read the features of entities as they are now.
 
     \b
-    Example:
+    Examples:
       fstore get-online-features -f 'carrier_delays:*' -e carrier=UA
+      fstore get-online-features -f route_delays -e origin=JFK -e dest=LAX --metadata
+      fstore get-online-features --feature-service my_service --entity-rows '[{"carrier": "UA"}]'
     """
     response = store.get_online_features(
         features=references(features),
@@ -175,6 +187,10 @@ def _rows(entities: tuple[str, ...], entity_rows: str | None) -> list[dict[str, 
         key, equals, value = entity.partition("=")
         if not equals:
             raise click.BadParameter(f"{entity!r}: write KEY=VALUE", param_hint="--entity")
+        if key in row:
+            raise click.BadParameter(
+                f"{key} is given twice: for several rows use --entity-rows", param_hint="--entity"
+            )
         row[key] = value
     return [row]
 
@@ -183,7 +199,12 @@ def _rows(entities: tuple[str, ...], entity_rows: str | None) -> list[dict[str, 
 @as_json
 @opens_store
 def status(store: FeatureStore, as_json: bool) -> None:
-    """Show what is online: each view's rows, keys, and how old its data is."""
+    """Show what is online: each view's rows, keys, and how old its data is.
+
+    \b
+    Example:
+      fstore status --json
+    """
     _show_status(store.status(), as_json)
 
 
@@ -191,7 +212,14 @@ def status(store: FeatureStore, as_json: bool) -> None:
 @as_json
 @opens_store
 def rollback(store: FeatureStore, as_json: bool) -> None:
-    """Go back to the generation that was online before the current one."""
+    """Go back to the generation that was online before the current one.
+
+    Nothing is computed: the files of the last two generations are kept.
+
+    \b
+    Example:
+      fstore rollback
+    """
     _show_status(store.rollback(), as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -78,7 +79,7 @@ def opens_store(command: Command) -> Command:
                 tell("[bold red]Error:[/] {}", str(error))
                 sys.exit(1)
             except BrokenPipeError:  # the reader of a pipe has had enough
-                sys.stderr.close()
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 sys.exit(0)
 
     return opened  # type: ignore[return-value]

@@ -13,6 +13,12 @@ from fstore.cli.options import as_json, opens_store
 if TYPE_CHECKING:
     from fstore.store import FeatureStore
 
+_NOTHING = {
+    "views": "No feature view yet: give a dbt model meta.fstore, and run dbt parse.",
+    "services": "No feature service yet: give an exposure of type ml meta.fstore.",
+    "entities": "No entity yet: feature views name them.",
+}
+
 
 @click.command()
 @as_json
@@ -22,6 +28,10 @@ def check(store: FeatureStore, as_json: bool) -> None:
 
     Declarations, built relations, services and profile; everything found, not the first thing
     only. Exits with 1 where there is an error; warnings alone exit with 0.
+
+    \b
+    Example:
+      dbt build && fstore check
     """
     findings = store.check()
     errors = sum(finding.is_error for finding in findings)
@@ -41,11 +51,12 @@ def check(store: FeatureStore, as_json: bool) -> None:
     else:
         for finding in findings:
             colour = "red" if finding.is_error else "yellow"
-            click.secho(f"{finding.severity}: ", fg=colour, nl=False)
-            click.echo(str(finding.problem))
+            markup = f"[{colour}]{finding.severity}:[/] {{}}"
+            show.tell(markup, str(finding.problem), err=False)
         if not errors:
-            views, services = len(store.feature_views()), len(store.feature_services())
-            click.echo(f"{views} feature views and {services} feature services are right.")
+            views = _counted(len(store.feature_views()), "feature view")
+            services = _counted(len(store.feature_services()), "feature service")
+            click.echo(f"{views} and {services} are right.")
     sys.exit(1 if errors else 0)
 
 
@@ -54,7 +65,13 @@ def check(store: FeatureStore, as_json: bool) -> None:
 @as_json
 @opens_store
 def list_names(store: FeatureStore, what: str, as_json: bool) -> None:
-    """List the feature views, the feature services or the entities."""
+    """List the feature views, the feature services or the entities.
+
+    \b
+    Examples:
+      fstore list
+      fstore list services --json
+    """
     if what == "views":
         columns = ["view", "entities", "event_timestamp", "ttl", "online", "description"]
         rows = [
@@ -93,6 +110,8 @@ def list_names(store: FeatureStore, what: str, as_json: bool) -> None:
         ]
     if as_json:
         show.as_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif not rows:
+        click.echo(_NOTHING[what])
     else:
         show.table(None, columns, rows)
 
@@ -102,7 +121,13 @@ def list_names(store: FeatureStore, what: str, as_json: bool) -> None:
 @as_json
 @opens_store
 def describe(store: FeatureStore, feature_view: str, as_json: bool) -> None:
-    """Describe a feature view: its clocks, its keys and its features with their types."""
+    """Describe a feature view: its clocks, its keys and its features with their types.
+
+    \b
+    Examples:
+      fstore describe carrier_delays
+      fstore describe carrier_delays.v2 --json
+    """
     view, columns = store.describe(feature_view)
     facts = {
         "view": view.reference,
@@ -137,14 +162,16 @@ def describe(store: FeatureStore, feature_view: str, as_json: bool) -> None:
     if as_json:
         show.as_json(facts | {"built": columns is not None, "features": features})
         return
-    for name, value in facts.items():
-        if value is not None:
-            click.echo(f"{name:18} {show.cell(value)}")
+    show.facts({name: value for name, value in facts.items() if value is not None})
     click.echo()
     if columns is None:
-        click.echo(f"It is not built yet. Run: dbt build --select {view.name}")
+        click.echo(f"It is not built yet. Run: dbt build --select {view.reference}")
     else:
         show.table(None, ["feature", "type"], list(features.items()))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _first_line(text: str) -> str:
