@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fstore.cli import show
 from fstore.cli.options import INSTANT, as_json, feature_options, opens_store, references
+from fstore.cli.rows import rows_of, write_csv
 
 if TYPE_CHECKING:
     from fstore.offline.job import RetrievalJob
@@ -113,22 +114,22 @@ def _report(rows: int | None, path: Path, started: float) -> None:
 
 
 def _print(job: RetrievalJob, console: Console, as_json: bool) -> None:
+    names = [column.name for column in job.features]
+    hugeints = {column.name for column in job.features if column.type == "HUGEINT"}
     if as_json:
         for batch in job.to_batches():
-            for row in batch.to_pylist():
-                click.echo(show.json_line(row))
-        return
-    with console.status("Making the training set"):
-        frame = job.to_df()
-    if show.on_terminal():
-        head = frame.head(ROWS_SHOWN).astype(object)
-        head = head.where(head.notna(), None)
-        show.table(None, list(frame.columns), head.itertuples(index=False, name=None))
-        if len(frame) > ROWS_SHOWN:
-            click.echo(f"... {len(frame) - ROWS_SHOWN:,} more rows; -o train.parquet keeps all.")
+            for row in rows_of(batch, hugeints):
+                click.echo(show.json_line(dict(zip(names, row, strict=True))))
+    elif show.on_terminal():
+        with console.status("Making the training set"):
+            table = job.to_arrow()
+        head = table.slice(0, ROWS_SHOWN).combine_chunks().to_batches()
+        show.table(None, names, [row for batch in head for row in rows_of(batch, hugeints)])
+        if table.num_rows > ROWS_SHOWN:
+            more = table.num_rows - ROWS_SHOWN
+            click.echo(f"... {more:,} more rows; -o train.parquet keeps all.")
     else:
-        frame.to_csv(sys.stdout, index=False)
-        sys.stdout.flush()  # here, where a closed pipe is caught
+        write_csv(job.to_batches(), names, hugeints, sys.stdout)
 
 
 @click.command("saved-datasets")

@@ -131,27 +131,27 @@ def cell(value: Any) -> str:
     if isinstance(value, timedelta):
         return f"{value.days:,} days" if value.days > 1 else str(value).partition(".")[0]
     if isinstance(value, datetime):
-        text = value.isoformat(" ", "seconds" if value.microsecond == 0 else "microseconds")
+        text = value.isoformat(" ")
         return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
-    return str(value)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def as_json(value: Any) -> None:
     """Print a value as JSON; times in RFC 3339, decimals as text."""
-    click.echo(json.dumps(_jsonable(value), indent=None if isinstance(value, list) else 2))
+    click.echo(json.dumps(jsonable(value), indent=None if isinstance(value, list) else 2))
 
 
 def json_line(value: Any) -> str:
     """Return a value as one line of JSON."""
-    return json.dumps(_jsonable(value))
+    return json.dumps(jsonable(value))
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Return a value as JSON has it; what JSON lacks becomes text, NaN and infinities too."""
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, datetime | date):
