@@ -185,20 +185,3 @@ def test_jobs_of_two_threads(store: fstore.FeatureStore) -> None:
         thread.join()
     assert len(answers) == 10
     assert all(answer.equals(answers[0]) for answer in answers)
-
-
-def test_saved_datasets_are_kept(store: fstore.FeatureStore) -> None:
-    made = job(store, "SELECT 1 AS k, TIMESTAMP '2024-01-02' AS t")
-    kept = store.create_saved_dataset("first-1", made)
-    again = store.get_saved_dataset("first-1")
-    assert again == kept
-    assert (again.rows, again.columns) == (1, ("k", "t", "total", "is_even"))
-    assert again.sql == made.to_sql()
-    assert again.created_at.tzinfo is not None
-    assert again.to_df()["is_even"].dtype == "boolean"
-    with pytest.raises(fstore.RequestError, match="exists already"):
-        store.create_saved_dataset("first-1", made)
-    with pytest.raises(fstore.RequestError, match="not a name"):
-        store.create_saved_dataset("../up", made)
-    with pytest.raises(fstore.UnknownNameError, match="Did you mean first-1"):
-        store.get_saved_dataset("first")
