@@ -130,6 +130,11 @@ def test_a_file_is_whole_or_as_it_was(store: fstore.FeatureStore, tmp_path: Path
         ("DROP TABLE v", "must be one SELECT"),
         ("SELEC 1", "not SQL that DuckDB reads"),
         ("SELECT nope FROM v", "cannot run"),
+        ("INSERT INTO v SELECT 1", "must be one SELECT, and is: INSERT"),
+        ("COPY v TO 'elsewhere.csv'", "must be one SELECT, and is: COPY"),
+        ("EXPLAIN SELECT 1", "must be one SELECT, and is: EXPLAIN"),
+        ("SELECT ? AS k, now() AS t", "cannot run: .*parameters"),
+        ("SELECT * FROM 'nowhere.csv'", "cannot run: .*nowhere.csv"),
     ],
 )
 def test_sql_that_is_no_spine(store: fstore.FeatureStore, sql: str, words: str) -> None:
@@ -185,3 +190,103 @@ def test_jobs_of_two_threads(store: fstore.FeatureStore) -> None:
         thread.join()
     assert len(answers) == 10
     assert all(answer.equals(answers[0]) for answer in answers)
+
+
+@pytest.mark.parametrize("index", [[5, 5, 7], pd.Index(list("aab"), name="k")], ids=["int", "text"])
+def test_an_index_comes_back(store: fstore.FeatureStore, index: Any) -> None:
+    frame = pd.DataFrame({"k": [3, 1, 3], "event_timestamp": [T] * 3}, index=index)
+    answer = job(store, frame).to_df()
+    assert answer["total"].tolist() == [3, 1, 3]
+    pd.testing.assert_index_equal(answer.index, frame.index)
+
+
+def test_a_spine_without_rows(store: fstore.FeatureStore, tmp_path: Path) -> None:
+    sql = "SELECT 1 AS k, TIMESTAMP '2024-01-02' AS t WHERE false"
+    frame = pd.DataFrame({"k": [3], "event_timestamp": [T]}).iloc[:0]
+    for spine, names in ((sql, ["k", "t"]), (frame, ["k", "event_timestamp"])):
+        made = job(store, spine)
+        wanted = [*names, "total", "is_even"]
+        assert made.to_arrow().column_names == wanted
+        assert list(made.to_df().columns) == wanted
+        assert list(made.to_batches()) == []
+        path = made.to_parquet(tmp_path / "none.parquet")
+        assert pq.read_table(path).column_names == wanted
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> fstore.FeatureStore:
+    """A store whose warehouse the test may change."""
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "x": "BIGINT"}
+    rows = [(1, "2024-01-01 00:00:00", 10)]
+    return fstore.FeatureStore(make_project(tmp_path / "p", [View("v", columns, rows, META)]))
+
+
+def change(store: fstore.FeatureStore, sql: str) -> None:
+    with duckdb.connect(str(store.project.directory / WAREHOUSE)) as connection:
+        connection.execute(sql)
+
+
+ONE = pa.table({"k": [1], "event_timestamp": [T]})
+
+
+def test_batches_left_early_let_go_of_the_warehouse(own: fstore.FeatureStore) -> None:
+    count = 300_000
+    batches = job(own, pa.table({"k": [1] * count, "event_timestamp": [T] * count})).to_batches()
+    assert next(batches).num_rows < count
+    with pytest.raises(duckdb.Error):
+        change(own, "SELECT 1")
+    batches.close()
+    change(own, "UPDATE v SET x = 11")
+    assert job(own, ONE).to_arrow().column("x").to_pylist() == [11]
+
+
+def test_a_warehouse_that_is_rebuilt_between(own: fstore.FeatureStore, tmp_path: Path) -> None:
+    made = job(own, ONE)
+    change(own, "CREATE OR REPLACE TABLE v AS SELECT * REPLACE (x + 1 AS x) FROM v")
+    assert made.to_arrow().column("x").to_pylist() == [11]
+    change(own, "CREATE OR REPLACE TABLE v AS SELECT * EXCLUDE (x) FROM v")
+    for run in (
+        made.to_arrow,
+        made.to_df,
+        made.to_polars,
+        made.explain,
+        lambda: [*made.to_batches()],
+    ):
+        with pytest.raises(fstore.QueryError, match='column "x" not found'):
+            run()
+    with pytest.raises(fstore.OutputError, match='column "x" not found'):
+        made.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(fstore.UnknownNameError, match="v:x is not a feature"):
+        own.get_historical_features(ONE, ["v:x"])
+    change(own, "DROP TABLE v")
+    with pytest.raises(fstore.QueryError, match="v does not exist"):
+        made.to_arrow()
+
+
+@pytest.mark.parametrize("place", ["folder", "missing/a.parquet"])
+@pytest.mark.parametrize("form", ["frame", "sql"])
+def test_places_that_take_no_file(
+    store: fstore.FeatureStore, tmp_path: Path, place: str, form: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    spine = ONE if form == "frame" else "SELECT 1 AS k, TIMESTAMP '2024-01-02' AS t"
+    with pytest.raises(fstore.OutputError, match=f"{place} cannot be written") as caught:
+        job(store, spine).to_parquet(tmp_path / place)
+    assert caught.value.path == tmp_path / place
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_odd_file_names(store: fstore.FeatureStore, tmp_path: Path) -> None:
+    path = str(tmp_path / 'it\'s "quoted" ä.parquet')
+    made = job(store, "SELECT 1 AS k, TIMESTAMP '2024-01-02' AS t")
+    assert pq.read_table(made.to_parquet(path)).num_rows == 1
+
+
+def test_a_frame_is_whole_or_as_it_was(store: fstore.FeatureStore, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"k": [3], "event_timestamp": [T], "anything": [object()]})
+    path = tmp_path / "a.parquet"
+    path.write_text("older")
+    with pytest.raises(fstore.SpineError, match="column anything cannot be read"):
+        job(store, frame).to_parquet(path)
+    assert path.read_text() == "older"
+    assert list(tmp_path.iterdir()) == [path]
