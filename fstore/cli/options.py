@@ -34,9 +34,9 @@ class Instant(click.ParamType[datetime]):
             return value
         try:
             found = datetime.fromisoformat(value)
-        except ValueError:
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a time: write 2013-01-31 or 2013-01-31T12:00:00", param)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 INSTANT = Instant()
