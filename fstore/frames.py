@@ -6,9 +6,11 @@ Belongs to no room: the offline and the online answers are converted alike.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,6 +54,11 @@ def _converted(column: pa.ChunkedArray, *, huge: bool) -> pd.Series[Any]:
     kind = column.type
     if huge:
         return _integers(column)
+    if pa.types.is_date32(kind):  # infinities too are dates to DuckDB: the ends of the calendar
+        first, last = (pa.scalar(day, pa.date32()) for day in (date.min, date.max))
+        column = pc.max_element_wise(
+            pc.min_element_wise(column, last, skip_nulls=False), first, skip_nulls=False
+        )
     if pa.types.is_nested(kind) or pa.types.is_null(kind):
         # to_pandas would make arrays of lists, and knows no unions.
         values = column.to_pylist(maps_as_pydicts="strict")

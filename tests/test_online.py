@@ -507,5 +507,5 @@ def test_online_equals_the_oracle(tmp_path: Path, seed: int) -> None:
 
 
 def test_an_instant_that_is_none_is_refused(online: Online) -> None:
-    with pytest.raises(RequestError, match=r"at is a datetime, not '2024-01-10'"):
+    with pytest.raises(RequestError, match=r"at '2024-01-10' is not a time"):
         online.get(["stats:x"], [{"k": 1}], at="2024-01-10")  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def _report(rows: int | None, path: Path, started: float) -> None:
 
 def _print(job: RetrievalJob, console: Console, as_json: bool) -> None:
     names = [column.name for column in job.features]
-    hugeints = {column.name for column in job.features if column.type == "HUGEINT"}
+    hugeints = job.hugeints
     if as_json:
         for batch in job.to_batches():
             for row in rows_of(batch, hugeints):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -161,12 +161,21 @@ def _where(condition: exp.Expr | None, value: exp.Expr) -> exp.Expr:
     return value if condition is None else exp.Case().when(condition.copy(), value)
 
 
-def for_parquet(query: exp.Select, columns: tuple[Column, ...]) -> exp.Select:
-    """Return the query with its HUGEINT columns as decimals: Parquet would make them floats."""
+# Arrow has no unsigned integer of 128 bits and would let its upper half wrap around; Parquet has
+# none at all and would make a float of it. A cast fails where a value does not fit.
+FOR_ARROW = {"UHUGEINT": "HUGEINT"}
+FOR_PARQUET = {"HUGEINT": "DECIMAL(38, 0)", "UHUGEINT": "DECIMAL(38, 0)"}
+
+
+def with_types(
+    query: exp.Select, columns: tuple[Column, ...], types: Mapping[str, str]
+) -> exp.Select:
+    """Return the query with its columns of some types cast to others."""
     query = query.copy()
     for value, column in zip(query.expressions, columns, strict=True):
-        if column.type in ("HUGEINT", "UHUGEINT"):
-            value.replace(aliased(exp.cast(value.unalias(), "DECIMAL(38, 0)"), column.name))
+        if column.type in types:
+            wanted = exp.DataType.build(types[column.type], dialect="duckdb")
+            value.replace(aliased(exp.cast(value.unalias(), wanted), column.name))
     return query
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from fstore.compile.types import find_column, is_clock
 from fstore.definitions import Column, FeatureService, FeatureView, Projection, Registry
@@ -52,6 +53,22 @@ class FeatureRequest:
     def keys(self) -> tuple[str, ...]:
         """The caller's key columns, each once."""
         return tuple(dict.fromkeys(column for join in self.joins for _, column in join.keys))
+
+
+def utc_instant(value: object, name: str) -> datetime:
+    """Return a datetime as an aware one in UTC, which naive ones are; RequestError for all else."""
+    if not isinstance(value, datetime):
+        raise RequestError(
+            f"{name} {value!r} is not a time: give a datetime, naive for UTC or aware."
+        )
+    if value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise RequestError(
+            f"{name} is {value.isoformat()}, which lies outside the years 1 to 9999 in UTC."
+        ) from None
 
 
 def parse_reference(reference: object) -> Projection:

@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from fstore.compile.latest import latest
-from fstore.compile.request import check_declared, view_named
+from fstore.compile.request import check_declared, utc_instant, view_named
 from fstore.compile.sql import render
 from fstore.definitions import FeatureView, Registry
 from fstore.errors import FstoreError, NotMaterializedError, RequestError, listed
@@ -262,6 +262,4 @@ def _utc(instant: datetime | str) -> datetime:
                 f"{instant!r} is not a time: write it as 2013-01-31T12:00:00, in UTC unless it "
                 "says its zone."
             ) from None
-    if not isinstance(instant, datetime):
-        raise RequestError(f"{instant!r} is not a time: give a datetime, or text as of ISO 8601.")
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return utc_instant(instant, "as_of")

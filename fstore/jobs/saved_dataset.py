@@ -110,7 +110,7 @@ def _facts(job: RetrievalJob, rows: Path, now: datetime) -> dict[str, object]:
     return {
         "rows": metadata.num_rows,
         "columns": metadata.schema.to_arrow_schema().names,
-        "hugeints": [column.name for column in job.features if column.type == "HUGEINT"],
+        "hugeints": sorted(job.hugeints),
         "created_at": now.isoformat(),
         "sql": job.to_sql(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,11 +49,16 @@ class RetrievalJob:
     registered: pa.Table | None = field(default=None, repr=False)
     withheld: tuple[tuple[Join, str], ...] = field(default=(), repr=False)
 
+    @property
+    def hugeints(self) -> frozenset[str]:
+        """The columns that are 128-bit integers, which are decimals in Arrow and in Parquet."""
+        return frozenset(it.name for it in self.features if it.type in ("HUGEINT", "UHUGEINT"))
+
     def to_sql(self) -> str:
         """Return the SQL that runs, as one script for DuckDB with the warehouse attached."""
         if self.spine_sql is not None:
             spine = self.spine_sql.strip().rstrip(";")
-            return f"CREATE TEMP VIEW entity_df AS\n{spine};\n\n{self.query}"
+            return f"CREATE TEMP VIEW entity_df AS\n{spine}\n;\n\n{self.query}"
         assert self.registered is not None
         columns = ", ".join(self.registered.column_names)
         return f"-- entity_df is the table given, as a temporary view of: {columns}\n{self.query}"
@@ -68,10 +74,13 @@ class RetrievalJob:
 
         The warehouse stays open (read-only) until the last batch is taken or the iterator closed.
         """
+        yield from self._batches(self.query)
+
+    def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
         with self._opened() as connection:
             spine = None if self.frame is None else self.frame.to_arrow()
             done = 0
-            for batch in connection.sql(self.query).to_arrow_reader(BATCH_ROWS):
+            for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
                 yield batch if spine is None else _beside(spine.slice(done, len(batch)), batch)
                 done += len(batch)
             self._warn_of_withheld(connection)
@@ -92,7 +101,7 @@ class RetrievalJob:
         import pandas as pd
 
         table = self._table()
-        huge = {column.name for column in self.features if column.type == "HUGEINT"}
+        huge = self.hugeints
         if self.frame is None or self.frame.kind != "pandas":
             if self.frame is not None:
                 table = _table_beside(self.frame.to_arrow(), table)
@@ -118,7 +127,7 @@ class RetrievalJob:
         A SQL spine is written by the engine and never passes through Python.
         """
         target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
         try:
             if self.frame is None:
                 with self._opened() as connection:
@@ -138,7 +147,7 @@ class RetrievalJob:
 
     def _write_batches(self, path: Path) -> None:
         writer: pq.ParquetWriter | None = None
-        for batch in self.to_batches():
+        for batch in self._batches(self.parquet_query):
             writer = writer or pq.ParquetWriter(path, batch.schema)
             writer.write_batch(batch)
         if writer is None:

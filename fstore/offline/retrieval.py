@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
 
 from fstore.compile.keys import check_keys
 from fstore.compile.point_in_time import (
+    FOR_ARROW,
+    FOR_PARQUET,
     Spine,
     event_timestamp_name,
-    for_parquet,
     point_in_time,
     spineless,
+    with_types,
 )
 from fstore.compile.request import (
     FeatureRequest,
     refuse_clashes,
     require_columns,
     resolve,
+    utc_instant,
     views_asked,
 )
 from fstore.compile.sql import render, select_all
@@ -108,8 +111,8 @@ def retrieval_job(
     )
     return RetrievalJob(
         project=project,
-        query=render(query),
-        parquet_query=render(for_parquet(query, described)),
+        query=render(with_types(query, described, FOR_ARROW)),
+        parquet_query=render(with_types(query, described, FOR_PARQUET)),
         features=described,
         spine_sql=sql,
         frame=frame,
@@ -120,14 +123,8 @@ def retrieval_job(
 
 def _range(start: object, end: object) -> tuple[datetime | None, datetime | None]:
     """Return the range of a request without a spine as aware instants; naive means UTC."""
-    instants: list[datetime | None] = []
-    for name, value in (("start", start), ("end", end)):
-        if value is not None and not isinstance(value, datetime):
-            raise RequestError(f"{name} is a datetime, naive for UTC or aware, not {value!r}.")
-        instants.append(
-            value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-        )
-    first, last = instants
+    first = None if start is None else utc_instant(start, "start")
+    last = None if end is None else utc_instant(end, "end")
     if first is not None and last is not None and first > last:
         raise RequestError(f"start {first.isoformat()} is after end {last.isoformat()}.")
     return first, last

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from fstore.compile.request import (
     Output,
     refuse_clashes,
     resolve,
+    utc_instant,
     views_asked,
 )
 from fstore.compile.types import find_column
@@ -73,12 +74,12 @@ class OnlineReader:
         view's K), EntityRowsError and NotMaterializedError.
         """
         rows = EntityRows.of(entity_rows)
-        instant = _utc(now)
+        instant = utc_instant(now, "what the clock gives")
         missing: FileNotFoundError | None = None
         for _ in range(_TRIES):
             plan = self._plan(features, feature_service, full_feature_names)
             try:
-                return plan.answer(rows, at if at is None else _utc(at), instant)
+                return plan.answer(rows, at if at is None else utc_instant(at, "at"), instant)
             except FileNotFoundError as gone:  # published twice since the plan was made
                 self._prepared, missing = None, gone
         raise OnlineStoreError(
@@ -229,12 +230,6 @@ def _instant(plan: _JoinPlan, at: datetime | None, now: datetime) -> datetime:
             "was known then. Ask get_historical_features, or materialize with as_of and force."
         )
     return at
-
-
-def _utc(instant: datetime) -> datetime:
-    if not isinstance(instant, datetime):
-        raise RequestError(f"at is a datetime, not {instant!r}.")
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def _prepare(
