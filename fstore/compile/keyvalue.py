@@ -19,7 +19,7 @@ from fstore.compile.sql import (
     render,
 )
 from fstore.compile.types import INTEGERS, find_column
-from fstore.compile.visibility import Clocks, holds
+from fstore.compile.visibility import Clocks, happened, holds
 from fstore.definitions import Column, FeatureView
 
 TABLE = "latest"  # one table a file
@@ -105,7 +105,7 @@ def point_query(
         aliased(_or_true(holds(replace(view, ttl=None), columns, "row", at)), VALID),
         *(quoted(feature, "row") for feature in features),
     ).from_(_as(table(catalog), "row"))
-    query = query.where(exp.LTE(this=event_time.copy(), expression=at.copy()))
+    query = query.where(happened(clocks, "row", at.copy()))
     partition = [quoted(POSITION, "asked")] if view.join_keys else []
     newest = over(exp.Max(this=event_time.copy()), partition)
     query = query.qualify(exp.EQ(this=event_time.copy(), expression=newest))

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from fstore.compile.sql import common, instant, over, quoted
 from fstore.compile.types import find_column
-from fstore.compile.visibility import Clocks, clocked, kept_columns
+from fstore.compile.visibility import Clocks, clocked, kept_columns, known
 from fstore.definitions import Column, FeatureView
 
 
@@ -47,7 +47,7 @@ def latest(view: FeatureView, columns: tuple[Column, ...], as_of: datetime) -> e
     )
     query = exp.select(*(quoted(column.name) for column in stored_columns(view, columns)))
     query = query.from_(exp.table_(rows, quoted=True))
-    if view.known_at:
-        query = query.where(exp.LTE(this=quoted(clocks.arrival), expression=instant(as_of)))
+    arrived = known(view, clocks, instant(as_of))
+    query = query.where(arrived) if arrived is not None else query
     query = query.qualify(exp.EQ(this=quoted(clocks.recency), expression=best))
     return common(query, rows, clocked(view, columns, kept))

@@ -22,7 +22,15 @@ from fstore.compile.sql import (
     zoned,
 )
 from fstore.compile.types import find_column, unused
-from fstore.compile.visibility import Clocks, as_utc, clocked, holds, kept_columns, winners
+from fstore.compile.visibility import (
+    Clocks,
+    as_utc,
+    clocked,
+    holds,
+    kept_columns,
+    visible_since,
+    winners,
+)
 from fstore.definitions import Column, FeatureView
 
 # Where a job puts the spine: a temporary view, so that it hides no relation of the warehouse.
@@ -150,8 +158,8 @@ def asof(join: Join, built: tuple[Column, ...], spine: Spine, names: SpineNames)
         assert ours is not None and theirs is not None, "keys were checked before compiling"
         asked = comparable(quoted(theirs.name, names.alias), theirs.type, ours.type)
         conditions.append(exp.EQ(this=asked, expression=quoted(ours.name, join.name)))
-    since = quoted(Clocks.of(join.view, built).visible_from, join.name)
-    conditions.append(exp.GTE(this=quoted(names.as_of, names.alias), expression=since))
+    clocks, q = Clocks.of(join.view, built), quoted(names.as_of, names.alias)
+    conditions.append(visible_since(clocks, join.name, q))
     winning = table_as(_winners_name(join.view), join.name)
     return exp.Join(this=winning, method="ASOF", side="LEFT", on=exp.and_(*conditions))
 

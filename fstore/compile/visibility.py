@@ -176,6 +176,21 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
     )
 
 
+def happened(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
+    """Return E <= q, for a row of which it is settled already that it is known at q."""
+    return exp.LTE(this=quoted(clocks.event_time, row), expression=q)
+
+
+def known(view: FeatureView, clocks: Clocks, k: exp.Expr) -> exp.Expr | None:
+    """Return A <= K, for an unqualified row; None with ``known_at: false``: all rows are known."""
+    return exp.LTE(this=quoted(clocks.arrival), expression=k) if view.known_at else None
+
+
+def visible_since(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
+    """Return q >= visible_from: E <= q and A <= q in one comparison, as an ASOF join wants it."""
+    return exp.GTE(this=q, expression=quoted(clocks.visible_from, row))
+
+
 def winners(view: FeatureView, clocks: Clocks, source: str) -> exp.Select:
     """
     Return the rows of ``source`` (a :func:`clocked` table) that are ever the one to see.
