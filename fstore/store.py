@@ -81,8 +81,12 @@ class FeatureStore:
         self._registry = None
 
     def close(self) -> None:
-        """Let go of everything that is open; the store can still be used, and opens it again."""
+        """Let go of the open files and the manifest; the store can still be used, and reopens them.
+
+        The files close when the last read that another thread has under way is done.
+        """
         self._registry = None
+        self._reader = OnlineReader(online_store(self._project))
 
     def __enter__(self) -> FeatureStore:
         return self
