@@ -1,5 +1,4 @@
-"""
-The whole way, from raw flights to online answers: ``python -m demo`` in the project's folder.
+"""The whole way, from raw flights to online answers: ``python -m demo`` in the project's folder.
 
 The exit code is 1 if dbt fails, or if one online value differs from the offline one.
 """

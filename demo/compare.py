@@ -18,8 +18,7 @@ KEYS = ("carrier", "tailnum", "origin", "dest")
 def answers_side_by_side(
     store: FeatureStore, service: str, asked: pd.DataFrame, instant: datetime
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """
-    Ask both stores about the keys in ``asked``; return (online, offline), rows in the order asked.
+    """Ask both stores about the keys in ``asked``; return (online, offline), in the order asked.
 
     The store's clock has to stand at ``instant``. Offline every row is asked as of then too.
     """

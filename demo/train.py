@@ -1,5 +1,4 @@
-"""
-The model: will this flight land more than 15 minutes late?
+"""The model: will this flight land more than 15 minutes late?
 
 The same gradient-boosted trees are trained on different columns. They learn from the first nine
 months and are judged on the last three, so that nothing of the future helps but a leak.
@@ -43,8 +42,7 @@ class Quality:
 
 
 def train_and_judge(flights: pd.DataFrame, columns: Sequence[str]) -> Quality:
-    """
-    Train on the flights asked about before ``TRAINED_UNTIL``, judge on the later ones.
+    """Train on the flights asked about before ``TRAINED_UNTIL``, judge on the later ones.
 
     ``flights`` has the label, ``event_timestamp`` and the columns. A flight without a label, a
     diverted one, is left out. The seed is fixed: the same frame gives the same numbers.

@@ -1,5 +1,4 @@
-"""
-fstore: a SQL-first feature store on DuckDB and dbt.
+"""fstore: a SQL-first feature store on DuckDB and dbt.
 
 >>> from fstore import FeatureStore                                     # doctest: +SKIP
 >>> store = FeatureStore(project_dir="path/to/a/dbt/project")           # doctest: +SKIP

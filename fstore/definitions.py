@@ -14,8 +14,7 @@ LONGEST_DURATION_SECONDS = 300_000 * 366 * 86400
 
 @dataclass(frozen=True)
 class Duration:
-    """
-    A fixed length of time above zero, as written: ``count`` of ``unit``.
+    """A fixed length of time above zero, as written: ``count`` of ``unit``.
 
     >>> Duration.parse("7 days").seconds
     604800
@@ -96,8 +95,7 @@ class SnapshotColumns:
 
 @dataclass(frozen=True)
 class FeatureView:
-    """
-    A dbt model or snapshot whose rows are features of entities at times.
+    """A dbt model or snapshot whose rows are features of entities at times.
 
     ``known_at``, ``delay`` and ``backfilled_until`` say when a row could be known: the rules of
     time in docs/concepts.md. Which columns are features is known with the built relation: see
@@ -162,8 +160,7 @@ class FeatureView:
 
 @dataclass(frozen=True)
 class Projection:
-    """
-    Features of one view, perhaps under an alias and with join keys taken from other columns.
+    """Features of one view, perhaps under an alias and with join keys taken from other columns.
 
     ``features`` is None for all of them. ``join_keys`` maps the view's column to the caller's.
     """

@@ -1,5 +1,4 @@
-"""
-Every error that fstore raises.
+"""Every error that fstore raises.
 
     FstoreError
     ├── ProjectError                 the dbt project, its profile or fstore.yml cannot be used
@@ -36,8 +35,7 @@ from pathlib import Path
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """
-    Return the known name that ``word`` most likely meant, or None.
+    """Return the known name that ``word`` most likely meant, or None.
 
     >>> nearest("totl", ["avg_delay", "total"])
     'total'
@@ -54,8 +52,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def listed(names: Sequence[str], limit: int = 20) -> str:
-    """
-    Return names joined for a sentence, cut at ``limit`` with the number left out.
+    """Return names joined for a sentence, cut at ``limit`` with the number left out.
 
     >>> listed(["a", "b"])
     'a, b'
@@ -156,8 +153,7 @@ class DeclarationError(FstoreError, ValueError):
 
 
 class UnknownNameError(FstoreError, KeyError):
-    """
-    A name that the project does not have.
+    """A name that the project does not have.
 
     ``kind`` says of what: "a feature view", "a feature", "a feature service", ...
     """

@@ -1,5 +1,4 @@
-"""
-Arrow tables to pandas frames with their types whole: what every ``to_df`` of fstore does.
+"""Arrow tables to pandas frames with their types whole: what every ``to_df`` of fstore does.
 
 Belongs to no room: the offline and the online answers are converted alike.
 """
@@ -21,8 +20,7 @@ HUGEINT = pa.decimal128(38, 0)  # how DuckDB hands a HUGEINT (every SUM of integ
 
 
 def arrow_to_pandas(table: pa.Table, hugeints: Collection[str] | None = None) -> pd.DataFrame:
-    """
-    Return the table as a pandas frame in which no value changed its kind.
+    """Return the table as a pandas frame in which no value changed its kind.
 
     - Integers and booleans are always the nullable types (``Int64``, ``boolean``), whether or not
       a NULL is there.

@@ -12,8 +12,7 @@ from fstore.errors import SpineError
 
 
 def comparable(value: exp.Expr, given: str, key: str) -> exp.Expr:
-    """
-    Return a spine's key value in a form whose equality with a key of type ``key`` is exact.
+    """Return a spine's key value in a form whose equality with a key of type ``key`` is exact.
 
     A float equals an integer key only where it is whole (a plain comparison would turn the key
     into a float, where neighbours collide); text is parsed for keys that are uuids or dates, and

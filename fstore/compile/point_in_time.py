@@ -39,8 +39,7 @@ SPINE = exp.table_("entity_df", db="main", catalog="temp", quoted=True)
 
 @dataclass(frozen=True)
 class Spine:
-    """
-    The rows to train on, as the compiler sees them: a temporary view ``entity_df``.
+    """The rows to train on, as the compiler sees them: a temporary view ``entity_df``.
 
     ``position`` names the column that holds each row's place where the view has one; None where
     the view's own order counts. ``passed`` are the columns that the query returns.
@@ -82,8 +81,7 @@ def point_in_time(
     *,
     include_event_timestamps: bool = False,
 ) -> exp.Select:
-    """
-    Compile the training set: the spine's passed columns, then the features as asked.
+    """Compile the training set: the spine's passed columns, then the features as asked.
 
     Every view becomes two CTEs, its rows with their clocks and those of them that are ever the
     one to see; an ASOF join then finds, for each spine row, the last that had become visible.
@@ -190,8 +188,7 @@ def with_types(
 def spineless(
     views: Sequence[FeatureView], columns: Columns, start: datetime | None, end: datetime | None
 ) -> exp.Select:
-    """
-    Compile the spine of a request without one: when each key's rows became visible.
+    """Compile the spine of a request without one: when each key's rows became visible.
 
     One row per distinct join keys and instant, from ``start`` to ``end`` inclusive (None: open),
     ordered by time and then keys. The views share one set of join keys.

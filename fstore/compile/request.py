@@ -1,5 +1,4 @@
-"""
-What a caller asks for, resolved: which views are joined on which columns, which outputs come.
+"""What a caller asks for, resolved: which views are joined on which columns, which outputs come.
 
 Training and serving resolve the same references by the same code, so that a name means one thing.
 """
@@ -72,8 +71,7 @@ def utc_instant(value: object, name: str) -> datetime:
 
 
 def parse_reference(reference: object) -> Projection:
-    """
-    Read ``view``, ``view:*`` or ``view:feature``, each also as ``view.v2``.
+    """Read ``view``, ``view:*`` or ``view:feature``, each also as ``view.v2``.
 
     >>> parse_reference("carrier_delays:avg_delay").features
     ('avg_delay',)
@@ -141,8 +139,7 @@ def resolve(
     feature_service: str | None,
     full_feature_names: bool | None,
 ) -> FeatureRequest:
-    """
-    Resolve a request against the registry and the columns of the built relations.
+    """Resolve a request against the registry and the columns of the built relations.
 
     Raises UnknownNameError for an unknown view, feature or service, MissingColumnError where a
     relation lacks a declared column, RequestError where two outputs would have one name.

@@ -19,8 +19,7 @@ def is_clock(type_name: str) -> bool:
 
 
 def family(type_name: str) -> str:
-    """
-    Return the kind of value: types of one family compare with each other, others do not.
+    """Return the kind of value: types of one family compare with each other, others do not.
 
     >>> family("DECIMAL(10,2)"), family("ENUM('a', 'b')"), family("DATE")
     ('number', 'text', 'date/time')
@@ -48,8 +47,7 @@ def find_column(columns: tuple[Column, ...], name: str) -> Column | None:
 
 
 def unused(name: str, taken: tuple[str, ...]) -> str:
-    """
-    Return ``name``, with underscores appended until no name in ``taken`` is equal to it.
+    """Return ``name``, with underscores appended until no name in ``taken`` is equal to it.
 
     >>> unused("recency", ("carrier", "Recency"))
     'recency_'

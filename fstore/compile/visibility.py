@@ -1,5 +1,4 @@
-"""
-The one owner of the visible-row rule: which row of a view is the one to see at an instant.
+"""The one owner of the visible-row rule: which row of a view is the one to see at an instant.
 
 A row happened at E (``event_timestamp``) and could be known from A on (``created_timestamp``,
 else E + ``delay``). It is visible at q iff ``E <= q``, ``A <= q`` and ``E >= q - ttl``; the value
@@ -36,8 +35,7 @@ from fstore.definitions import Column, Duration, FeatureView
 
 
 def as_utc(value: exp.Expr, type_name: str) -> exp.Expr:
-    """
-    Return a clock as TIMESTAMP in UTC, floored to microseconds; infinities stay.
+    """Return a clock as TIMESTAMP in UTC, floored to microseconds; infinities stay.
 
     The connection's TimeZone is UTC, so the cast of a zoned timestamp converts it to UTC.
     """
@@ -60,8 +58,7 @@ def as_utc(value: exp.Expr, type_name: str) -> exp.Expr:
 
 
 def shifted(time: exp.Expr, by: Duration, *, back: bool) -> exp.Expr:
-    """
-    Return ``time`` moved by a duration; past the calendar's end it is an infinity.
+    """Return ``time`` moved by a duration; past the calendar's end it is an infinity.
 
     A NULL time gives an infinity too, which no comparison with that NULL time lets through.
     """
@@ -78,8 +75,7 @@ def shifted(time: exp.Expr, by: Duration, *, back: bool) -> exp.Expr:
 
 @dataclass(frozen=True)
 class Clocks:
-    """
-    The names of the columns that :func:`clocked` adds to a view's own.
+    """The names of the columns that :func:`clocked` adds to a view's own.
 
     ``event_time`` is E. ``arrival`` is A as the visible-row rule compares it: E + ``delay`` for
     rows that ``backfilled_until`` covers. ``recorded`` is the created_timestamp itself, which
@@ -123,8 +119,7 @@ def _arrival(view: FeatureView, event_time: exp.Expr, recorded: exp.Expr | None)
 
 
 def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...]) -> exp.Select:
-    """
-    Return the rows that can ever be seen: keys, ``kept`` columns, and the :class:`Clocks`.
+    """Return the rows that can ever be seen: keys, ``kept`` columns, and the :class:`Clocks`.
 
     Rows with a NULL key, E or A are left out. ``recency`` ranks the rows of a key by (E, A) and
     then by every remaining column in the order of the relation, NULL lowest, so that it does not
@@ -192,8 +187,7 @@ def visible_since(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
 
 
 def winners(view: FeatureView, clocks: Clocks, source: str) -> exp.Select:
-    """
-    Return the rows of ``source`` (a :func:`clocked` table) that are ever the one to see.
+    """Return the rows of ``source`` (a :func:`clocked` table) that are ever the one to see.
 
     Each is the winner from its ``visible_from`` until the next one's of its key, and
     ``visible_from`` is unique within a key: what an ASOF join needs.
@@ -226,8 +220,7 @@ def kept_columns(
 def holds(
     view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expr
 ) -> exp.Expr | None:
-    """
-    Return the condition under which the winner found for q is a match; None means always.
+    """Return the condition under which the winner found for q is a match; None means always.
 
     It fails where the winner is older than the ttl at q, or where it is a snapshot's row that had
     ended by q or records a deletion.
