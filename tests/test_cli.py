@@ -388,7 +388,6 @@ def test_a_pipe_that_closes_is_no_error(project: Path) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
 def test_on_a_terminal(online: Path) -> None:
     ours, theirs = os.openpty()
     done = subprocess.run(
