@@ -18,7 +18,7 @@ HEAD = """\
 
 Written by `make docs` from the commands' own help; do not edit. Every command takes dbt's own
 `--project-dir`, `--profiles-dir` and `--target`. Exit codes: 0 done, 1 found something wrong,
-2 called wrongly.
+2 called wrongly, 130 stopped by Ctrl-C.
 """
 
 

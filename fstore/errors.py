@@ -21,6 +21,7 @@
     ├── OnlineStoreError             the online store's files cannot be read or written (OSError)
     ├── OutputError                  a result cannot be written where it was asked for (OSError)
     └── QueryError                   the engine refused or failed a query (RuntimeError)
+        └── OutOfMemoryError         memory_limit, or temp_directory's disk (MemoryError)
 
 A constructor takes facts, keeps them as attributes and writes the sentence from them: what is
 wrong, where, what is known, what to do next.
@@ -253,6 +254,49 @@ class OutputError(FstoreError, OSError):
 
 class QueryError(FstoreError, RuntimeError):
     """The engine refused or failed a query; the engine's own words are in the sentence."""
+
+
+class OutOfMemoryError(QueryError, MemoryError):
+    """The work needs more memory than memory_limit, or more disk than temp_directory has.
+
+    ``memory_limit`` is as DuckDB says it, which counts in MiB and GiB; ``temp_directory`` is empty
+    where there is none. ``words`` are DuckDB's own, of which the first line is shown.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        memory_limit: str,
+        threads: int,
+        temp_directory: str,
+        *,
+        disk_full: bool = False,
+        words: str = "",
+    ) -> None:
+        given = f"memory_limit, which is {memory_limit} (for {threads} threads)"
+        if disk_full:
+            sentence = (
+                f"{what} needs more than {given}, and the rest does not fit into temp_directory, "
+                f"which is {temp_directory}. Choose a temp_directory with more room, or a higher "
+                "memory_limit"
+            )
+        elif temp_directory:
+            sentence = (
+                f"{what} needs more than {given}, though all that may go to temp_directory "
+                f"({temp_directory}) does. Choose a higher memory_limit, or fewer threads"
+            )
+        else:
+            sentence = (
+                f"{what} needs more than {given}, and there is no temp_directory for the rest. "
+                "Choose a temp_directory that can be written to, or a higher memory_limit"
+            )
+        sentence += ": in fstore.yml, or as options of the command."
+        first = words.strip().partition("\n")[0]
+        super().__init__(sentence + (f" DuckDB: {first}" if first else ""))
+        self.memory_limit = memory_limit
+        self.threads = threads
+        self.temp_directory = temp_directory
+        self.disk_full = disk_full
 
 
 class FstoreWarning(UserWarning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from fstore.offline.job import RetrievalJob
 from fstore.offline.retrieval import retrieval_job
 from fstore.online.reader import OnlineReader
 from fstore.online.response import OnlineResponse
-from fstore.project import Project, load_project
+from fstore.project import Project, load_project, with_limits
 
 Clock = Callable[[], datetime]
 
@@ -43,8 +44,9 @@ class FeatureStore:
 
     ``project_dir`` holds dbt_project.yml (None: found as dbt finds it); ``target`` and
     ``profiles_dir`` mean what they mean to dbt. ``clock`` returns the present instant, aware; give
-    one to ask as of another time. The manifest is read when first needed and kept: call
-    :meth:`refresh` after dbt has run again.
+    one to ask as of another time. ``memory_limit``, ``threads`` and ``temp_directory`` go before
+    what fstore.yml says. The manifest is read when first needed and kept: call :meth:`refresh`
+    after dbt has run again.
 
     >>> store = FeatureStore("path/to/project")                             # doctest: +SKIP
     >>> job = store.get_historical_features(spine, ["carrier_delays:*"])    # doctest: +SKIP
@@ -56,10 +58,16 @@ class FeatureStore:
         target: str | None = None,
         profiles_dir: str | os.PathLike[str] | None = None,
         clock: Clock | None = None,
+        *,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        temp_directory: str | os.PathLike[str] | None = None,
     ) -> None:
         directory = None if project_dir is None else Path(project_dir)
         profiles = None if profiles_dir is None else Path(profiles_dir)
-        self._project: Project = load_project(directory, target, profiles)
+        project = load_project(directory, target, profiles)
+        settings = with_limits(project.settings, memory_limit, threads, temp_directory)
+        self._project: Project = replace(project, settings=settings)
         self._clock: Clock = clock or utc_now
         self._registry: Registry | None = None
         self._reader = OnlineReader(online_store(self._project))
@@ -117,6 +125,7 @@ class FeatureStore:
         event_timestamp: str | None = None,
         full_feature_names: bool | None = None,
         include_event_timestamps: bool = False,
+        plan: str | None = None,
     ) -> RetrievalJob:
         """Return the job that makes a training set, correct in time.
 
@@ -125,7 +134,10 @@ class FeatureStore:
         of the views became visible. ``features`` are references (``view:feature``, ``view:*``,
         ``view``), or ``feature_service`` names an exposure. ``event_timestamp`` names the spine's
         time column, which is otherwise ``event_timestamp``, the model's clock, or its only
-        timestamp. ``include_event_timestamps`` adds ``<view>__event_timestamp``, in UTC.
+        timestamp. ``include_event_timestamps`` adds ``<view>__event_timestamp``, in UTC. ``plan``
+        forces how the rows are found (``pairs``, ``bounded``, ``bucketed``, ``asof``); every plan
+        gives the same rows, and without it the cheapest by what is known is taken for each view
+        (``job.explain()`` says which).
 
         A wrong request is refused here, before anything runs.
         """
@@ -140,6 +152,7 @@ class FeatureStore:
             event_timestamp=event_timestamp,
             full_feature_names=full_feature_names,
             include_event_timestamps=include_event_timestamps,
+            plan=plan,
         )
 
     def create_saved_dataset(self, name: str, job: RetrievalJob) -> SavedDataset:

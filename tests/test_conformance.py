@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 
 import fstore
+from fstore.compile.plans import Plan
 from tests import cases, harness, oracle
 from tests.cases import Case, Table
 
@@ -102,6 +103,7 @@ def check_answer(answer: pa.Table, expect: Table) -> None:
 
 @pytest.mark.parametrize("case", OFFLINE, ids=ids(OFFLINE))
 def test_rows_equal_the_expected_ones(case: Case, tmp_path: Path) -> None:
+    """In every form of the spine, by the plan that is chosen."""
     spine = Table.parse(case["spine"]) if case["spine"] else None
     extra = []
     if spine is not None and (spine.columns and all(spine.columns.values())):
@@ -125,11 +127,14 @@ def test_rows_equal_the_expected_ones(case: Case, tmp_path: Path) -> None:
             assert str(frame[column].dtype) == dtype, column
 
 
-def retrieve(project: Path, case: Case, given: Any) -> tuple[pa.Table, pd.DataFrame]:
+def retrieve(
+    project: Path, case: Case, given: Any, plan: str | None = None
+) -> tuple[pa.Table, pd.DataFrame]:
     with_range = {name: moment(case[name]) for name in ("start", "end") if case[name] is not None}
     store = fstore.FeatureStore(project)
     try:
-        job = store.get_historical_features(given, **request_of(case), **with_range)
+        asked = request_of(case) | with_range
+        job = store.get_historical_features(given, plan=plan, **asked)
         return job.to_arrow(), job.to_df() if case["pandas"] else None
     finally:
         store.close()
@@ -149,6 +154,19 @@ def check_refusal(act: Any, error: Mapping[str, Any]) -> None:
     sentence = str(caught.value)
     for word in error["words"]:
         assert str(word) in sentence, sentence
+
+
+@pytest.mark.parametrize("case", answered := [c for c in OFFLINE if c["expect"]], ids=ids(answered))
+def test_rows_are_the_same_by_every_plan(case: Case, tmp_path: Path) -> None:
+    spine = Table.parse(case["spine"]) if case["spine"] else None
+    project = case.make(tmp_path / "project", [])
+    given = FORMS[(case["forms"] or ["arrow"])[0]](spine) if spine else None
+    every_ttl = all(part.view.ttl is not None for part in case.asked(request_of(case)))
+    for plan in [plan for plan in Plan if every_ttl or plan is not Plan.BUCKETED]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fstore.errors.FstoreWarning)
+            answer, _ = retrieve(project, case, given, plan)
+        check_answer(answer, Table.parse(case["expect"]))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from fstore.errors import (
     NotBuiltError,
     NotMaterializedError,
     OnlineStoreError,
+    OutOfMemoryError,
     Problem,
     ProfileError,
     QueryError,
@@ -39,7 +40,8 @@ EXAMPLES = [
     (LockTimeoutError("w.duckdb", 60.0, "python (pid 7)", "Wait."), TimeoutError),
     (NotMaterializedError("nothing yet"), LookupError),
     (OnlineStoreError("no space left"), OSError),
-    (QueryError("out of memory"), RuntimeError),
+    (QueryError("it failed"), RuntimeError),
+    (OutOfMemoryError("v", "4.0 GiB", 2, "/tmp/x", words="Out.\nSET y"), MemoryError),
 ]
 
 
@@ -72,6 +74,11 @@ def test_the_sentences():
         "Did you mean total? If the model has it now, run: dbt run --select v"
     )
     assert said[8] == "w.duckdb is locked: waited 60 s for python (pid 7). Wait."
+    assert said[-1] == (
+        "v needs more than memory_limit, which is 4.0 GiB (for 2 threads), though all that may go "
+        "to temp_directory (/tmp/x) does. Choose a higher memory_limit, or fewer threads: in "
+        "fstore.yml, or as options of the command. DuckDB: Out."
+    )
 
 
 def test_every_problem_is_told_in_file_order():

@@ -19,8 +19,10 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 
 from fstore.compile.latest import latest
-from fstore.compile.point_in_time import Spine, point_in_time, spineless
+from fstore.compile.plans import Plan, Taken
+from fstore.compile.point_in_time import point_in_time
 from fstore.compile.request import FeatureRequest, resolve
+from fstore.compile.spine import Spine, spineless
 from fstore.compile.sql import render
 from fstore.compile.withheld import withheld
 from fstore.declarations import Declared, feature_service, feature_view
@@ -109,15 +111,21 @@ def compile_it(golden: Golden, connection: duckdb.DuckDBPyConnection) -> exp.Exp
         views = golden.registry.feature_views
         return spineless(views, relations, at(request["start"]), at(request["end"]))
     spine = columns(connection, "entity_df")
+    asked = resolved(golden, relations)
+    taken = Taken(
+        Plan(request.get("plan", "bounded")),
+        "",
+        computed=request.get("computed", False),
+        unique=request.get("unique", False),
+    )
     if golden.kind == "withheld":
-        return withheld(
-            resolved(golden, relations).joins[0], relations, Spine(spine, "event_timestamp")
-        )
+        return withheld(asked.joins[0], relations, Spine(spine, "event_timestamp"), taken)
     passed = tuple(column.name for column in spine)
     return point_in_time(
-        resolved(golden, relations),
+        asked,
         relations,
         Spine(spine, "event_timestamp", None, passed),
+        {join.name: taken for join in asked.joins},
         include_event_timestamps=request.get("include_event_timestamps", False),
     )
 

@@ -25,12 +25,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import fstore
+from fstore.compile.plans import Plan
 from tests import cases, harness, oracle
 
 ASKED = int(os.environ.get("FSTORE_EXAMPLES", "0"))
 SHRINK = bool(os.environ.get("FSTORE_SHRINK"))  # an example is a project: this takes minutes
 SHARDS = 4  # so that two workers share the work
-OFFLINE_EXAMPLES = (ASKED or 256) // SHARDS  # of eight cases each
+OFFLINE_EXAMPLES = (ASKED or 288) // SHARDS  # of eight cases each
 ONLINE_EXAMPLES = (ASKED or 48) // SHARDS
 
 START = datetime(2024, 1, 1)
@@ -47,6 +48,7 @@ FEATURES: dict[str, tuple[str, list[Any]]] = {
     'say "hi"': ("DECIMAL(6,2)", [Decimal("1.25"), Decimal("-0.01")]),
     "entity_row_id": ("SMALLINT", [7, 8]),
 }
+PLANS = st.sampled_from([None, *Plan])
 ZONES = ["+00:00", "+05:45", "-08:00"]
 
 
@@ -86,6 +88,11 @@ CLOCKS = st.sampled_from(["TIMESTAMP", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_NS
 
 def cell(values: list[Any]) -> st.SearchStrategy[Any]:
     return st.sampled_from([None, *values])
+
+
+def key_cell(values: list[Any]) -> st.SearchStrategy[Any]:
+    """Seldom NULL: a row without its keys meets nothing."""
+    return st.sampled_from([None, *values * 4])
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,7 @@ def views(draw: st.DrawFn, number: int) -> RandomView:
     snapshot = draw(st.integers(0, 4)) == 0
     meta: dict[str, Any] = {"entities": {name: ENTITIES[name] for name in entities}}
     columns = {key: KEY_TYPES[key] for key in keys}
-    cells: dict[str, st.SearchStrategy[Any]] = {key: cell(KEY_VALUES[key]) for key in keys}
+    cells: dict[str, st.SearchStrategy[Any]] = {key: key_cell(KEY_VALUES[key]) for key in keys}
 
     event = "dbt_valid_from" if snapshot else "happened at"
     columns[event] = "TIMESTAMP" if snapshot else draw(CLOCKS)
@@ -161,7 +168,8 @@ def views(draw: st.DrawFn, number: int) -> RandomView:
         cells[f"{name}{number}"] = cell(FEATURES[name][1])
     order = draw(st.permutations(list(columns)))
     columns = {name: columns[name] for name in order}
-    rows = draw(st.lists(st.fixed_dictionaries(cells), max_size=9))
+    fewest = draw(st.sampled_from([0, 6, 9]))
+    rows = draw(st.lists(st.fixed_dictionaries(cells), min_size=fewest, max_size=9))
     features = draw(st.permutations([f"{name}{number}" for name in chosen]))
 
     name = draw(st.sampled_from(["plain", "select", "Spine", "entity_df"])) + str(number)
@@ -199,10 +207,11 @@ def spines(draw: st.DrawFn, max_size: int = 10) -> Spine:
     columns = dict(KEY_TYPES)
     columns |= {OTHER[key]: KEY_TYPES[key] for key in KEY_TYPES}
     columns |= {time: kind, "label": "BIGINT"}
-    cells = {name: cell(KEY_VALUES[key]) for key in KEY_TYPES for name in (key, OTHER[key])}
+    cells = {name: key_cell(KEY_VALUES[key]) for key in KEY_TYPES for name in (key, OTHER[key])}
     cells |= {time: clock(kind, infinite=as_sql), "label": st.integers(0, 1)}
     names = draw(st.permutations(list(columns)))
-    rows = draw(st.lists(st.fixed_dictionaries(cells), max_size=max_size))
+    fewest = draw(st.sampled_from([0, max_size // 2]))
+    rows = draw(st.lists(st.fixed_dictionaries(cells), min_size=fewest, max_size=max_size))
     twice = draw(st.lists(st.sampled_from(rows), max_size=2)) if rows else []
     return Spine({name: columns[name] for name in names}, rows + twice, time, as_sql)
 
@@ -219,6 +228,8 @@ def same(mine: Any, theirs: Any) -> bool:
 
 def make(directory: Path, some: tuple[RandomView, ...]) -> Path:
     services = [harness.Service("all", [view.projection() for view in some])]
+    if lasting := [view for view in some if view.naive.ttl is not None]:
+        services.append(harness.Service("with ttl", [view.projection() for view in lasting]))
     return harness.make_project(directory, [view.built for view in some], services)
 
 
@@ -245,16 +256,27 @@ def said(capsys: pytest.CaptureFixture[str], text: str) -> None:
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_training_sets_equal_the_oracle(shard: int, capsys: pytest.CaptureFixture[str]) -> None:
     count = {"pairs": 0, "cells": 0, "not null": 0}
+    by_plan = dict.fromkeys((None, *Plan), 0)
 
     @shaped(OFFLINE_EXAMPLES, shard)
-    @given(projects(), st.tuples(spines(), spines()), st.booleans(), st.booleans())
+    @given(projects(), st.tuples(spines(), spines()), st.booleans(), st.booleans(), PLANS)
     def check(
-        some: tuple[RandomView, ...], given_spines: tuple[Spine, ...], full: bool, stamped: bool
+        some: tuple[RandomView, ...],
+        given_spines: tuple[Spine, ...],
+        full: bool,
+        stamped: bool,
+        plan: Plan | None,
     ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             project = make(Path(folder) / "project", some)
+            service = "all"
+            if plan is Plan.BUCKETED and any(view.naive.ttl is not None for view in some):
+                service, some = "with ttl", tuple(v for v in some if v.naive.ttl is not None)
+            elif plan is Plan.BUCKETED:
+                plan = None
             for spine in given_spines:
-                got = retrieved(project, spine, full, stamped)
+                got = retrieved(project, spine, service, plan, full, stamped)
+                by_plan[plan] += len(some)
                 asked = [view.asked(full, stamped) for view in some]
                 wanted = oracle.training_rows(spine.rows, spine.time, asked)
                 compare(got, wanted, spine)
@@ -271,12 +293,16 @@ def test_training_sets_equal_the_oracle(shard: int, capsys: pytest.CaptureFixtur
     said(
         capsys,
         f"shard {shard}: {count['pairs']} (view, spine) pairs, {count['cells']} cells compared, "
-        f"{count['not null']} of them features with a value",
+        f"{count['not null']} of them features with a value; by plan "
+        + ", ".join(f"{plan or 'chosen'} {by_plan[plan]}" for plan in (None, *Plan)),
     )
     assert ASKED or count["pairs"] >= 2000 / SHARDS
+    assert ASKED or all(cases >= 40 / SHARDS for cases in by_plan.values())
 
 
-def retrieved(project: Path, spine: Spine, full: bool, stamped: bool) -> Any:
+def retrieved(
+    project: Path, spine: Spine, service: str, plan: Plan | None, full: bool, stamped: bool
+) -> Any:
     store = fstore.FeatureStore(project)
     if spine.as_sql:
         given_spine = cases.as_select(spine.columns, spine.rows)
@@ -286,7 +312,8 @@ def retrieved(project: Path, spine: Spine, full: bool, stamped: bool) -> Any:
         warnings.simplefilter("ignore", fstore.errors.FstoreWarning)
         job = store.get_historical_features(
             given_spine,
-            feature_service="all",
+            feature_service=service,
+            plan=plan,
             event_timestamp=spine.time,
             full_feature_names=full,
             include_event_timestamps=stamped,

@@ -21,7 +21,7 @@ def main() -> None:
       fstore materialize               publish the latest values
       fstore get-online-features       read them
 
-    Exit codes: 0 done, 1 something is wrong, 2 called wrongly.
+    Exit codes: 0 done, 1 something is wrong, 2 called wrongly, 130 stopped by Ctrl-C.
     """
 
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
-from fstore.cli import show
-from fstore.cli.options import INSTANT, as_json, feature_options, opens_store, references
+from fstore.cli import progress, show
+from fstore.cli.options import (
+    INSTANT,
+    as_json,
+    feature_options,
+    limits,
+    opens_store,
+    references,
+)
 from fstore.cli.rows import rows_of, write_csv
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from fstore.offline.job import RetrievalJob
     from fstore.store import FeatureStore
 
@@ -75,6 +83,7 @@ def sql(store: FeatureStore, **options: Any) -> None:
 )
 @click.option("--save-as", metavar="NAME", help="Keep it as a saved dataset of this name.")
 @as_json
+@limits
 @opens_store
 def get_historical_features(
     store: FeatureStore, output: Path | None, save_as: str | None, as_json: bool, **options: Any
@@ -94,17 +103,16 @@ def get_historical_features(
         raise click.UsageError("--output and --save-as are two places: give one of them.")
     job = _job(store, **options)
     started = time.perf_counter()
-    console = Console(stderr=True)
     if save_as is not None:
-        with console.status("Making the training set"):
+        with progress.shown():
             dataset = store.create_saved_dataset(save_as, job)
         _report(dataset.rows, dataset.path, started)
     elif output is not None:
-        with console.status("Making the training set"):
+        with progress.shown():
             job.to_parquet(output)
         _report(None, output, started)
     else:
-        _print(job, console, as_json)
+        _print(job, as_json)
 
 
 def _report(rows: int | None, path: Path, started: float) -> None:
@@ -113,15 +121,15 @@ def _report(rows: int | None, path: Path, started: float) -> None:
     show.tell("{}", f"{counted}{path}, {seconds:.1f} s")
 
 
-def _print(job: RetrievalJob, console: Console, as_json: bool) -> None:
+def _print(job: RetrievalJob, as_json: bool) -> None:
     names = [column.name for column in job.features]
     hugeints = job.hugeints
     if as_json:
-        for batch in job.to_batches():
+        for batch in _batches(job):
             for row in rows_of(batch, hugeints):
                 click.echo(show.json_line(dict(zip(names, row, strict=True))))
     elif show.on_terminal():
-        with console.status("Making the training set"):
+        with progress.shown():
             table = job.to_arrow()
         head = table.slice(0, ROWS_SHOWN).combine_chunks().to_batches()
         show.table(None, names, [row for batch in head for row in rows_of(batch, hugeints)])
@@ -129,7 +137,16 @@ def _print(job: RetrievalJob, console: Console, as_json: bool) -> None:
             more = table.num_rows - ROWS_SHOWN
             click.echo(f"... {more:,} more rows; -o train.parquet keeps all.")
     else:
-        write_csv(job.to_batches(), names, hugeints, sys.stdout)
+        write_csv(_batches(job), names, hugeints, sys.stdout)
+
+
+def _batches(job: RetrievalJob) -> Iterator[pa.RecordBatch]:
+    """Yield the training set; on a terminal the first rows take the place of the bar."""
+    with progress.shown() as display:
+        for batch in job.to_batches():
+            if show.on_terminal():
+                display.end()
+            yield batch
 
 
 @click.command("saved-datasets")

@@ -9,11 +9,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fstore.cli import show
-from fstore.cli.options import INSTANT, as_json, feature_options, opens_store, references
+from fstore.cli import progress, show
+from fstore.cli.options import (
+    INSTANT,
+    as_json,
+    feature_options,
+    limits,
+    opens_store,
+    references,
+)
 
 if TYPE_CHECKING:
     from fstore.jobs.materialize import Materialization, Status
@@ -39,6 +44,7 @@ def materialize_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @materialize_options
+@limits
 @opens_store
 def materialize(store: FeatureStore, **options: Any) -> None:
     """Publish the latest values of every key, for online reads.
@@ -56,6 +62,7 @@ def materialize(store: FeatureStore, **options: Any) -> None:
 
 @click.command("materialize-incremental")
 @materialize_options
+@limits
 @opens_store
 def materialize_incremental(store: FeatureStore, **options: Any) -> None:
     """Publish as materialize does, but keep the keys that are gone from the source.
@@ -75,29 +82,13 @@ def _materialize(
     force: bool,
     as_json: bool,
 ) -> None:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("materialize", total=None)
-
-        def progress(view: str, done: int, total: int) -> None:
-            bar.update(task, description=view, completed=done, total=total)
-            if bar.disable and done < total:
-                click.echo(f"{done + 1}/{total} {view}", err=True)
-
+    with progress.shown() as display:
         result = run(
             as_of,
             list(feature_views) or None,
             keep_going=keep_going,
             force=force,
-            progress=progress,
+            progress=display.begin,
         )
     columns = ["view", "rows", "keys", "seconds", "as_of"]
     rows = [[it.view, it.rows, it.keys, round(it.seconds, 2), it.as_of] for it in result.views]

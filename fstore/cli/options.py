@@ -15,7 +15,8 @@ import click
 
 import fstore
 from fstore.cli.show import tell
-from fstore.errors import FstoreError, FstoreWarning
+from fstore.errors import FstoreError, FstoreWarning, RequestError
+from fstore.project import Settings, with_limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,13 +41,43 @@ class Instant(click.ParamType[datetime]):
 
 
 INSTANT = Instant()
+LIMITS = ("memory_limit", "threads", "temp_directory")
+INTERRUPTED = 130  # 128 and the number of SIGINT, as a shell says it
+
+
+class Size(click.ParamType[str]):
+    """A size of memory, as DuckDB writes it."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, _ctx: click.Context | None) -> str:
+        try:
+            with_limits(Settings(), memory_limit=value)
+        except RequestError:
+            self.fail(f"{value!r} is not a size: write 4GB or 80%", param)
+        return str(value)
+
+
+def limits(command: Command) -> Command:
+    """Add what DuckDB may use; given, it goes before what fstore.yml says. See opens_store."""
+    for option in (
+        click.option(
+            "--temp-directory",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Where what exceeds the memory goes.",
+        ),
+        click.option("--threads", type=click.IntRange(min=1), help="How many threads DuckDB uses."),
+        click.option("--memory-limit", type=Size(), help="How much memory DuckDB uses: 4GB, 80%."),
+    ):
+        command = option(command)
+    return command
 
 
 def opens_store(command: Command) -> Command:
     """Give a command dbt's own options; it is called with the open store as first argument.
 
-    An error of fstore is printed as its sentence, without a traceback, and exits with 1; a warning
-    is printed to standard error.
+    An error of fstore is printed as its sentence, without a traceback, and exits with 1, Ctrl-C
+    with 130; a warning is printed to standard error. What ``limits`` adds is the store's.
     """
 
     @click.option(
@@ -71,13 +102,19 @@ def opens_store(command: Command) -> Command:
         with warnings.catch_warnings():
             warnings.simplefilter("always", FstoreWarning)
             warnings.showwarning = _show_warning
+            given = {name: options.pop(name) for name in LIMITS if name in options}
             try:
-                store = fstore.FeatureStore(project_dir, target=target, profiles_dir=profiles_dir)
+                store = fstore.FeatureStore(
+                    project_dir, target=target, profiles_dir=profiles_dir, **given
+                )
                 with store:
                     return command(store, *args, **options)
             except FstoreError as error:
                 tell("[bold red]Error:[/] {}", str(error))
                 sys.exit(1)
+            except KeyboardInterrupt:
+                tell("[bold red]{}[/]", "Interrupted.")
+                sys.exit(INTERRUPTED)
             except BrokenPipeError:  # the reader of a pipe has had enough
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 sys.exit(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlglot import exp
 
@@ -19,7 +18,7 @@ from fstore.compile.sql import (
     render,
 )
 from fstore.compile.types import INTEGERS, find_column
-from fstore.compile.visibility import Clocks, happened, holds
+from fstore.compile.visibility import Clocks, fresh, happened, still_valid
 from fstore.definitions import Column, FeatureView
 
 TABLE = "latest"  # one table a file
@@ -101,8 +100,8 @@ def point_query(
     query = exp.select(
         quoted(POSITION, "asked") if view.join_keys else exp.Literal.number(0),
         aliased(event_time, EVENT_TIME),
-        aliased(_or_true(holds(replace(view, snapshot=None), columns, "row", at)), FRESH),
-        aliased(_or_true(holds(replace(view, ttl=None), columns, "row", at)), VALID),
+        aliased(exp.and_(*(fresh(view, clocks, "row", at) or [exp.true()])), FRESH),
+        aliased(still_valid(view, columns, "row", at) or exp.true(), VALID),
         *(quoted(feature, "row") for feature in features),
     ).from_(_as(table(catalog), "row"))
     query = query.where(happened(clocks, "row", at.copy()))
@@ -158,10 +157,6 @@ def typed_nulls(types: Sequence[str]) -> str:
             )
         )
     )
-
-
-def _or_true(condition: exp.Expr | None) -> exp.Expr:
-    return condition if condition is not None else exp.true()
 
 
 def _as(source: exp.Table, alias: str) -> exp.Expr:

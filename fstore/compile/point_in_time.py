@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 
 from sqlglot import exp
 
-from fstore.compile.keys import comparable
+from fstore.compile import find
+from fstore.compile.fetch import fetched, rows_name
+from fstore.compile.find import Search
+from fstore.compile.plans import Plan, Taken
 from fstore.compile.request import Columns, FeatureRequest, Join
+from fstore.compile.spine import Spine, SpineNames, from_spine, spine_rows
 from fstore.compile.sql import (
     aliased,
     ascending,
-    common,
-    instant,
-    over,
+    cte,
+    joined,
     quoted,
-    subquery_as,
+    select,
     table_as,
+    table_of,
     zoned,
 )
-from fstore.compile.types import find_column, unused
-from fstore.compile.visibility import (
-    Clocks,
-    as_utc,
-    clocked,
-    holds,
-    kept_columns,
-    visible_since,
-    winners,
-)
+from fstore.compile.types import find_column
+from fstore.compile.visibility import Clocks, still_valid
 from fstore.definitions import Column, FeatureView
 
-# Where a job puts the spine: a temporary view, so that it hides no relation of the warehouse.
-SPINE = exp.table_("entity_df", db="main", catalog="temp", quoted=True)
-
-
-@dataclass(frozen=True)
-class Spine:
-    """The rows to train on, as the compiler sees them: a temporary view ``entity_df``.
-
-    ``position`` names the column that holds each row's place where the view has one; None where
-    the view's own order counts. ``passed`` are the columns that the query returns.
-    """
-
-    columns: tuple[Column, ...]
-    event_timestamp: str
-    position: str | None = None
-    passed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SpineNames:
-    """The names that the query gives the spine: its alias, each row's place, its time in UTC."""
-
-    alias: str
-    row: str
-    as_of: str
-
-    @classmethod
-    def of(cls, request: FeatureRequest, spine: Spine) -> SpineNames:
-        columns = tuple(column.name for column in spine.columns)
-        return cls(
-            alias=unused("spine", tuple(join.name for join in request.joins)),
-            row=unused("spine_row", columns),
-            as_of=unused("as_of", columns),
-        )
+FIND = {
+    Plan.ASOF: find.asof,
+    Plan.BOUNDED: find.bounded,
+    Plan.BUCKETED: find.bucketed,
+    Plan.PAIRS: find.bounded,  # where the features of the pairs are not wanted
+}
 
 
 def event_timestamp_name(join: Join) -> str:
@@ -78,88 +44,89 @@ def point_in_time(
     request: FeatureRequest,
     columns: Columns,
     spine: Spine,
+    plans: Mapping[str, Taken],
     *,
     include_event_timestamps: bool = False,
 ) -> exp.Select:
     """Compile the training set: the spine's passed columns, then the features as asked.
 
-    Every view becomes two CTEs, its rows with their clocks and those of them that are ever the
-    one to see; an ASOF join then finds, for each spine row, the last that had become visible.
+    ``plans`` says by the join's name how its winners are found. Each join becomes CTEs that end in
+    ``<join>_rows``, the features by the place of the spine row; the last SELECT puts them beside
+    the spine, in its order.
     """
-    names = SpineNames.of(request, spine)
-    query = (
-        exp.select(*(quoted(name, names.alias) for name in spine.passed))
-        .from_(table_as("spine", names.alias))
-        .order_by(ascending(names.row, names.alias))
-    )
-    query = common(query, "spine", spine_rows(spine, names))
-    for view, features in _features_by_view(request).items():
-        built = columns[view.reference]
-        query = with_winners(query, view, built, features)
-
-    matched: dict[str, exp.Expr | None] = {}
+    names = SpineNames.of(request.joins, columns, spine)
+    features = _features_by_join(request)
+    ctes = [spine_rows(spine, names), *_computed(request, plans)]
+    values: list[exp.Expr] = [quoted(name, names.alias) for name in spine.passed]
+    joins, matched = [], {}
     for join in request.joins:
-        built = columns[join.view.reference]
-        query = query.join(asof(join, built, spine, names))
+        built, taken = columns[join.view.reference], plans[join.name]
+        search = Search(join, built, spine, names, _computed_name(join.view, taken))
+        ctes += found_and_fetched(search, taken, features[join.name])
+        here = exp.EQ(this=quoted(names.row, names.alias), expression=quoted(names.row, join.name))
+        joins.append(joined(table_as(rows_name(search), join.name), [here], side="LEFT"))
         q = quoted(names.as_of, names.alias)
-        matched[join.name] = holds(join.view, built, join.name, q)
+        matched[join.name] = still_valid(join.view, built, join.name, q)
 
     for output in request.outputs:
         value = quoted(output.feature, output.join.name)
-        query = query.select(aliased(_where(matched[output.join.name], value), output.name))
+        values.append(aliased(_where(matched[output.join.name], value), output.name))
     for join in request.joins if include_event_timestamps else ():
         event_time = Clocks.of(join.view, columns[join.view.reference]).event_time
         seen = zoned(_where(matched[join.name], quoted(event_time, join.name)))
-        query = query.select(aliased(seen, event_timestamp_name(join)))
+        values.append(aliased(seen, event_timestamp_name(join)))
+
+    query = select(values, from_spine(names))
+    query.set("with_", exp.With(expressions=ctes))
+    query.set("joins", joins)
+    query.set("order", exp.Order(expressions=[ascending(names.row, names.alias)]))
     return query
 
 
-def _features_by_view(request: FeatureRequest) -> dict[FeatureView, tuple[str, ...]]:
-    """Return what each view must carry, under all its aliases together."""
-    found: dict[FeatureView, dict[str, None]] = {join.view: {} for join in request.joins}
+def output_columns(
+    request: FeatureRequest, columns: Columns, spine: Spine, *, include_event_timestamps: bool
+) -> tuple[Column, ...]:
+    """Return the columns of the compiled query's result, with their types."""
+    passed = [find_column(spine.columns, name) for name in spine.passed]
+    features = []
     for output in request.outputs:
-        found[output.join.view][output.feature] = None
-    return {view: tuple(features) for view, features in found.items()}
+        built = find_column(columns[output.join.view.reference], output.feature)
+        assert built is not None, "features were resolved against these columns"
+        features.append(Column(output.name, built.type))
+    stamped = request.joins if include_event_timestamps else ()
+    times = [Column(event_timestamp_name(join), "TIMESTAMP WITH TIME ZONE") for join in stamped]
+    return (*(column for column in passed if column), *features, *times)
 
 
-def _winners_name(view: FeatureView) -> str:
-    return f"{view.identifier}_winners"
+def found_and_fetched(search: Search, taken: Taken, features: tuple[str, ...]) -> list[exp.CTE]:
+    """Return the CTEs of one join, by the plan that was taken for it."""
+    if taken.plan is Plan.PAIRS:
+        ctes = find.pairs(search, features)
+    else:
+        ctes = FIND[taken.plan](search)
+    from_pairs = taken.plan is Plan.PAIRS
+    return ctes + fetched(search, features, from_pairs=from_pairs, unique=taken.unique)
 
 
-def with_winners(
-    query: exp.Select, view: FeatureView, built: tuple[Column, ...], features: tuple[str, ...]
-) -> exp.Select:
-    """Return the query with the view's two CTEs in front of it."""
-    rows = f"{view.identifier}_rows"
-    query = common(query, rows, clocked(view, built, kept_columns(view, built, features)))
-    best = winners(view, Clocks.of(view, built), rows)
-    return common(query, _winners_name(view), best)
+def _features_by_join(request: FeatureRequest) -> dict[str, tuple[str, ...]]:
+    """Return what each join must carry."""
+    carried: dict[str, list[str]] = {join.name: [] for join in request.joins}
+    for output in request.outputs:
+        carried[output.join.name].append(output.feature)
+    return {name: tuple(features) for name, features in carried.items()}
 
 
-def spine_rows(spine: Spine, names: SpineNames) -> exp.Select:
-    """Return the spine with each row's place, and its time in UTC."""
-    time = find_column(spine.columns, spine.event_timestamp)
-    assert time is not None, "the spine's time column was checked before compiling"
-    position = quoted(spine.position) if spine.position else over(exp.RowNumber())
-    return exp.select(
-        exp.Star(),
-        aliased(position, names.row),
-        aliased(as_utc(quoted(time.name), time.type), names.as_of),
-    ).from_(SPINE.copy())
+def _computed_name(view: FeatureView, taken: Taken) -> str | None:
+    return f"{view.identifier}_computed" if taken.computed else None
 
 
-def asof(join: Join, built: tuple[Column, ...], spine: Spine, names: SpineNames) -> exp.Join:
-    """Return ``ASOF LEFT JOIN winners AS name ON keys AND spine.as_of >= visible_from``."""
-    conditions: list[exp.Expr] = []
-    for key, column in join.keys:
-        ours, theirs = find_column(built, key), find_column(spine.columns, column)
-        assert ours is not None and theirs is not None, "keys were checked before compiling"
-        asked = comparable(quoted(theirs.name, names.alias), theirs.type, ours.type)
-        conditions.append(exp.EQ(this=asked, expression=quoted(ours.name, join.name)))
-    clocks, q = Clocks.of(join.view, built), quoted(names.as_of, names.alias)
-    conditions.append(visible_since(clocks, join.name, q))
-    winning = table_as(_winners_name(join.view), join.name)
-    return exp.Join(this=winning, method="ASOF", side="LEFT", on=exp.and_(*conditions))
+def _computed(request: FeatureRequest, plans: Mapping[str, Taken]) -> list[exp.CTE]:
+    """Return the rows of each view that is more than a scan, computed once for all who read it."""
+    views = {join.view: None for join in request.joins if plans[join.name].computed}
+    return [
+        cte(f"{view.identifier}_computed", select([exp.Star()], table_of(view.relation)), kept=True)
+        for view in views
+    ]
 
 
 def _where(condition: exp.Expr | None, value: exp.Expr) -> exp.Expr:
@@ -177,39 +144,11 @@ def with_types(
     query: exp.Select, columns: tuple[Column, ...], types: Mapping[str, str]
 ) -> exp.Select:
     """Return the query with its columns of some types cast to others."""
+    if not any(column.type in types for column in columns):
+        return query
     query = query.copy()
     for value, column in zip(query.expressions, columns, strict=True):
         if column.type in types:
             wanted = exp.DataType.build(types[column.type], dialect="duckdb")
             value.replace(aliased(exp.cast(value.unalias(), wanted), column.name))
     return query
-
-
-def spineless(
-    views: Sequence[FeatureView], columns: Columns, start: datetime | None, end: datetime | None
-) -> exp.Select:
-    """Compile the spine of a request without one: when each key's rows became visible.
-
-    One row per distinct join keys and instant, from ``start`` to ``end`` inclusive (None: open),
-    ordered by time and then keys. The views share one set of join keys.
-    """
-    keys = views[0].join_keys
-    parts: list[exp.Query] = []
-    for view in views:
-        built = columns[view.reference]
-        visible_from = quoted(Clocks.of(view, built).visible_from)
-        part = exp.select(
-            *(quoted(key) for key in keys),
-            aliased(zoned(visible_from), "event_timestamp"),
-        ).from_(subquery_as(clocked(view, built, ()), "seen"))
-        if start is not None:
-            part = part.where(exp.GTE(this=visible_from.copy(), expression=instant(start)))
-        if end is not None:
-            part = part.where(exp.LTE(this=visible_from.copy(), expression=instant(end)))
-        parts.append(part.distinct())
-    rows = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=True)
-    return (
-        exp.select(exp.Star())
-        .from_(subquery_as(rows, "instants"))
-        .order_by(*(ascending(name) for name in ("event_timestamp", *keys)))
-    )

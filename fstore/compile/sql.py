@@ -48,9 +48,33 @@ def subquery_as(query: exp.Query, alias: str) -> exp.Subquery:
     return exp.Subquery(this=query, alias=exp.TableAlias(this=identifier(alias)))
 
 
+def any_value(value: exp.Expr) -> exp.Expr:
+    """Return ``ANY_VALUE(value)``; DuckDB's passes over NULLs, which the tree says aloud."""
+    return exp.IgnoreNulls(this=exp.AnyValue(this=value))
+
+
 def common(query: exp.Select, name: str, body: exp.Query) -> exp.Select:
     """Return ``query`` with ``"name" AS (body)`` in front of it."""
     return query.with_(exp.TableAlias(this=identifier(name)), as_=body)
+
+
+def cte(name: str, body: exp.Query, *, kept: bool = False) -> exp.CTE:
+    """Return ``"name" AS (body)``; ``kept`` has the engine compute it once and keep its rows."""
+    alias = exp.TableAlias(this=identifier(name))
+    return exp.CTE(this=body, alias=alias, **({"materialized": True} if kept else {}))
+
+
+def select(values: Sequence[exp.Expr], source: exp.Expr) -> exp.Select:
+    """Return ``SELECT values FROM source``, taking its arguments as they are, without a copy."""
+    return exp.Select(expressions=list(values)).from_(source, copy=False)
+
+
+def joined(
+    source: exp.Expr, on: Sequence[exp.Expr], *, method: str = "", side: str = "", kind: str = ""
+) -> exp.Join:
+    """Return ``[method] [side] [kind] JOIN source ON all of on``."""
+    words = {"method": method, "side": side, "kind": kind}
+    return exp.Join(this=source, on=exp.and_(*on), **{k: v for k, v in words.items() if v})
 
 
 def over(
@@ -58,9 +82,13 @@ def over(
     partition: Sequence[exp.Expr] = (),
     order: Sequence[str] = (),
     frame: exp.WindowSpec | None = None,
+    table: str | None = None,
 ) -> exp.Window:
-    """Return ``function OVER (PARTITION BY .. ORDER BY .. frame)``; NULLs come first."""
-    ordered = [exp.Ordered(this=quoted(name), nulls_first=True) for name in order]
+    """Return ``function OVER (PARTITION BY .. ORDER BY .. frame)``; NULLs come first.
+
+    ``order`` are columns, of ``table`` where one is named.
+    """
+    ordered = [exp.Ordered(this=quoted(name, table), nulls_first=True) for name in order]
     return exp.Window(
         this=function,
         partition_by=list(partition),

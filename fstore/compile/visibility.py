@@ -4,14 +4,17 @@ A row happened at E (``event_timestamp``) and could be known from A on (``create
 else E + ``delay``). It is visible at q iff ``E <= q``, ``A <= q`` and ``E >= q - ttl``; the value
 at q is the visible row with the greatest (E, A), then the greatest remaining columns.
 
-Two facts make that one ordered search instead of a comparison of every pair:
+A training set compares pairs of rows: :func:`stamped` gives a view's rows their clocks,
+:func:`visible` is the rule for one pair, and :func:`ranked_last` settles rows of equal E.
+
+Two facts make one ordered search of that instead of a comparison of every pair:
 
 - a row is visible, but for its ttl, from ``visible_from = greatest(E, A)`` on and for ever after;
-  so at q the winner is the greatest of the rows with ``visible_from <= q``: a running maximum.
+  so at q the winner's E is the greatest of the rows with ``visible_from <= q``: a running maximum.
 - a winner older than ttl has no visible row behind it, for all others are older still.
 
-Every query of fstore about time is made of :func:`clocked` (rows with their clocks and rank),
-:func:`winners` (the running maximum) and :func:`holds` (ttl, and the end of a snapshot's row).
+:func:`newest_known` is that running maximum; :func:`clocked` ranks whole rows, for the online
+generations, which keep more than one row a key.
 """
 
 from __future__ import annotations
@@ -118,6 +121,151 @@ def _arrival(view: FeatureView, event_time: exp.Expr, recorded: exp.Expr | None)
     return exp.Case().when(loaded_in_one_go, after_event).else_(recorded)
 
 
+def stamped(
+    view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...], source: exp.Expr
+) -> exp.Select:
+    """Return the rows of ``source``, the view's relation: keys, ``kept`` columns, and clocks.
+
+    The clocks are ``event_time``; ``recorded`` where there is a created_timestamp; and ``arrival``
+    where a row's own arrival decides whether it is known (see :func:`visible`).
+    """
+    clocks = Clocks.of(view, columns)
+    event_time = as_utc(quoted(view.event_timestamp), _type_of(columns, view.event_timestamp))
+    values: list[exp.Expr] = [quoted(name) for name in dict.fromkeys((*view.join_keys, *kept))]
+    values.append(aliased(event_time, clocks.event_time))
+    recorded = _recorded(view, columns)
+    if recorded is not None and clocks.recorded:
+        values.append(aliased(recorded, clocks.recorded))
+        if arrives_by_row(view):
+            arrival = _arrival(view, event_time.copy(), recorded.copy())
+            values.append(aliased(arrival, clocks.arrival))
+    return exp.Select(expressions=values).from_(source, copy=False)
+
+
+def _recorded(view: FeatureView, columns: tuple[Column, ...]) -> exp.Expr | None:
+    if view.created_timestamp is None:
+        return None
+    return as_utc(quoted(view.created_timestamp), _type_of(columns, view.created_timestamp))
+
+
+def arrives_by_row(view: FeatureView) -> bool:
+    """Whether A is a row's own: a created_timestamp that counts. Else it is E + ``delay``."""
+    return view.known_at and view.created_timestamp is not None
+
+
+def visible(view: FeatureView, clocks: Clocks, row: str, q: exp.Expr) -> list[exp.Expr]:
+    """Return T1 for a :func:`stamped` row and an instant: E <= q, A <= q, E >= q - ttl."""
+    conditions: list[exp.Expr] = [happened(clocks, row, reach(view, q))]
+    if arrives_by_row(view):
+        conditions.append(arrived(clocks, row, q))
+    return [*conditions, *fresh(view, clocks, row, q)]
+
+
+def reach(view: FeatureView, q: exp.Expr) -> exp.Expr:
+    """Return the latest E that is known at q where A = E + delay: ``q - delay``; else q itself.
+
+    The delay goes to the side of q, where it is added once an asked row, and where rows that it
+    would send past the calendar's end keep their order.
+    """
+    if view.delay and view.known_at and view.created_timestamp is None:
+        asked = q.copy().is_(exp.null()).not_()  # a shifted NULL would be an infinity
+        return exp.Case().when(asked, shifted(q.copy(), view.delay, back=True))
+    return q.copy()
+
+
+def fresh(view: FeatureView, clocks: Clocks, row: str, q: exp.Expr) -> list[exp.Expr]:
+    """Return E >= q - ttl, or nothing where there is no ttl."""
+    if view.ttl is None:
+        return []
+    oldest = shifted(q.copy(), view.ttl, back=True)
+    return [exp.GTE(this=quoted(clocks.event_time, row), expression=oldest)]
+
+
+def happened_within(
+    view: FeatureView, clocks: Clocks, row: str, first: exp.Expr, last: exp.Expr
+) -> list[exp.Expr]:
+    """Return that some instant from ``first`` to ``last`` could see the row, by its E alone."""
+    return [happened(clocks, row, reach(view, last)), *fresh(view, clocks, row, first)]
+
+
+def arrived(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
+    """Return A <= q, for a row with an arrival of its own."""
+    return exp.LTE(this=quoted(clocks.arrival, row), expression=q.copy())
+
+
+def at_same_time(clocks: Clocks, row: str, found: exp.Expr) -> exp.Expr:
+    """Return E = the event time that was found for the winner."""
+    return exp.EQ(this=quoted(clocks.event_time, row), expression=found)
+
+
+def tie_breakers(view: FeatureView, columns: tuple[Column, ...]) -> tuple[str, ...]:
+    """Return what settles rows of equal key and E after A: the remaining columns, in order."""
+    settled = {name.casefold() for name in (*view.join_keys, view.event_timestamp)}
+    if view.created_timestamp:
+        settled.add(view.created_timestamp.casefold())
+    return tuple(column.name for column in columns if column.name.casefold() not in settled)
+
+
+def ranked_last(clocks: Clocks, row: str, among: exp.Expr, by: tuple[str, ...]) -> exp.Expr:
+    """Return the condition for QUALIFY that keeps T2's winner of the rows of equal E in a group.
+
+    The greatest A, then the greatest columns ``by``, NULL lowest: the last in that order.
+    """
+    order = (clocks.event_time, *([clocks.recorded] if clocks.recorded else []), *by)
+    follower = over(exp.Lead(this=exp.true()), [among], order, table=row)
+    return follower.is_(exp.null())
+
+
+def newest_known(view: FeatureView, columns: tuple[Column, ...], source: exp.Expr) -> exp.Select:
+    """Return for each row of the view its keys, ``visible_from``, and the E to see from then on.
+
+    For views whose rows have an arrival of their own. ``event_time`` is the greatest E of the rows
+    that are visible from then or before: what an ASOF join on ``visible_from`` looks up.
+    """
+    clocks = Clocks.of(view, columns)
+    seen = (clocks.event_time, clocks.arrival)
+    visible_from = exp.Greatest(
+        this=quoted(clocks.event_time), expressions=[quoted(clocks.arrival)], ignore_nulls=True
+    )
+    rows = (
+        exp.Select(
+            expressions=[
+                *(quoted(key) for key in view.join_keys),
+                quoted(clocks.event_time),
+                aliased(visible_from, clocks.visible_from),
+            ]
+        )
+        .from_(subquery_as(stamped(view, columns, (), source), "stamped"), copy=False)
+        .where(*(quoted(name).is_(exp.null()).not_() for name in seen), copy=False)
+    )
+    so_far = exp.WindowSpec(
+        kind="RANGE", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"
+    )
+    newest = over(
+        exp.Max(this=quoted(clocks.event_time)),
+        [quoted(key) for key in view.join_keys],
+        [clocks.visible_from],
+        so_far,
+    )
+    return exp.Select(
+        expressions=[
+            *(quoted(key) for key in view.join_keys),
+            quoted(clocks.visible_from),
+            aliased(newest, clocks.event_time),
+        ]
+    ).from_(subquery_as(rows, "seen"), copy=False)
+
+
+def visible_since(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
+    """Return q >= visible_from: E <= q and A <= q in one comparison, as an ASOF join wants it."""
+    return exp.GTE(this=q.copy(), expression=quoted(clocks.visible_from, row))
+
+
+def happened_by(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
+    """Return q >= E, as an ASOF join wants it."""
+    return exp.GTE(this=q, expression=quoted(clocks.event_time, row))
+
+
 def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...]) -> exp.Select:
     """Return the rows that can ever be seen: keys, ``kept`` columns, and the :class:`Clocks`.
 
@@ -127,12 +275,12 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
     """
     clocks = Clocks.of(view, columns)
     event_time = as_utc(quoted(view.event_timestamp), _type_of(columns, view.event_timestamp))
-    stamped = exp.select(exp.Star(), aliased(event_time, clocks.event_time)).from_(
+    rows = exp.select(exp.Star(), aliased(event_time, clocks.event_time)).from_(
         table_of(view.relation)
     )
-    if view.created_timestamp and clocks.recorded:
-        recorded = as_utc(quoted(view.created_timestamp), _type_of(columns, view.created_timestamp))
-        stamped = stamped.select(aliased(recorded, clocks.recorded))
+    recorded = _recorded(view, columns)
+    if recorded is not None and clocks.recorded:
+        rows = rows.select(aliased(recorded, clocks.recorded))
 
     arrival = _arrival(
         view,
@@ -140,14 +288,14 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
         quoted(clocks.recorded) if clocks.recorded else None,
     )
     known = exp.select(exp.Star(), aliased(arrival, clocks.arrival)).from_(
-        subquery_as(stamped, "stamped")
+        subquery_as(rows, "stamped")
     )
 
-    settled = {name.casefold() for name in (*view.join_keys, view.event_timestamp)}
-    order = [clocks.event_time, *([clocks.recorded] if clocks.recorded else [])]
-    if view.created_timestamp:
-        settled.add(view.created_timestamp.casefold())
-    order += [column.name for column in columns if column.name.casefold() not in settled]
+    order = (
+        clocks.event_time,
+        *([clocks.recorded] if clocks.recorded else []),
+        *tie_breakers(view, columns),
+    )
     recency = over(exp.RowNumber(), [quoted(key) for key in view.join_keys], order)
     seen = [clocks.event_time, *view.join_keys]
     if view.known_at:
@@ -181,33 +329,6 @@ def known(view: FeatureView, clocks: Clocks, k: exp.Expr) -> exp.Expr | None:
     return exp.LTE(this=quoted(clocks.arrival), expression=k) if view.known_at else None
 
 
-def visible_since(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
-    """Return q >= visible_from: E <= q and A <= q in one comparison, as an ASOF join wants it."""
-    return exp.GTE(this=q, expression=quoted(clocks.visible_from, row))
-
-
-def winners(view: FeatureView, clocks: Clocks, source: str) -> exp.Select:
-    """Return the rows of ``source`` (a :func:`clocked` table) that are ever the one to see.
-
-    Each is the winner from its ``visible_from`` until the next one's of its key, and
-    ``visible_from`` is unique within a key: what an ASOF join needs.
-    """
-    so_far = exp.WindowSpec(
-        kind="RANGE", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"
-    )
-    best_so_far = over(
-        exp.Max(this=quoted(clocks.recency)),
-        [quoted(key) for key in view.join_keys],
-        [clocks.visible_from],
-        so_far,
-    )
-    return (
-        exp.select(exp.Star())
-        .from_(exp.table_(source, quoted=True))
-        .qualify(exp.EQ(this=quoted(clocks.recency), expression=best_so_far))
-    )
-
-
 def kept_columns(
     view: FeatureView, columns: tuple[Column, ...], features: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -217,28 +338,15 @@ def kept_columns(
     return tuple(dict.fromkeys((*features, *present)))
 
 
-def holds(
+def still_valid(
     view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expr
 ) -> exp.Expr | None:
-    """Return the condition under which the winner found for q is a match; None means always.
+    """Return the condition under which a snapshot's winner is a match at q; None means always.
 
-    It fails where the winner is older than the ttl at q, or where it is a snapshot's row that had
-    ended by q or records a deletion.
+    It fails where the row had ended by q or records a deletion. Older rows do not step in.
     """
-    clocks = Clocks.of(view, columns)
-    conditions: list[exp.Expr] = []
-    if view.ttl:
-        oldest = shifted(q.copy(), view.ttl, back=True)
-        conditions.append(exp.GTE(this=quoted(clocks.event_time, winner), expression=oldest))
-    if view.snapshot:
-        conditions += _still_valid(view, columns, winner, q)
-    return exp.and_(*conditions) if conditions else None
-
-
-def _still_valid(
-    view: FeatureView, columns: tuple[Column, ...], winner: str, q: exp.Expr
-) -> list[exp.Expr]:
-    assert view.snapshot is not None
+    if view.snapshot is None:
+        return None
     conditions: list[exp.Expr] = []
     ended = find_column(columns, view.snapshot.valid_to)
     if ended:
@@ -255,4 +363,4 @@ def _still_valid(
                 this=quoted(deleted.name, winner), expression=exp.Literal.string("True")
             )
         )
-    return conditions
+    return exp.and_(*conditions) if conditions else None

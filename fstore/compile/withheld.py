@@ -6,38 +6,66 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from fstore.compile.point_in_time import Spine, SpineNames, asof, spine_rows, with_winners
-from fstore.compile.request import Columns, FeatureRequest, Join
-from fstore.compile.sql import aliased, common, quoted, table_as
-from fstore.compile.visibility import Clocks, holds
+from fstore.compile.find import ROW, Search
+from fstore.compile.plans import Taken
+from fstore.compile.point_in_time import FIND
+from fstore.compile.request import Columns, Join
+from fstore.compile.spine import NAME, Spine, SpineNames, spine_rows
+from fstore.compile.sql import aliased, cte, identifier, joined, quoted, select, table_as
+from fstore.compile.visibility import (
+    arrived,
+    arrives_by_row,
+    at_same_time,
+    kept_columns,
+    ranked_last,
+    still_valid,
+    tie_breakers,
+)
+
+FOUND = "found"
 
 
 def can_withhold(join: Join) -> bool:
     """Whether a row of this view can be held back by its created_timestamp."""
-    return join.view.created_timestamp is not None and join.view.known_at
+    return arrives_by_row(join.view)
 
 
-def withheld(join: Join, columns: Columns, spine: Spine) -> exp.Select:
+def withheld(
+    join: Join, columns: Columns, spine: Spine, taken: Taken, every: int = 1
+) -> exp.Select:
     """Compile one row: the spine rows that created_timestamp alone withheld a row from, and all.
 
-    The row withheld is the one that would be seen if every row were known when it happened.
+    The row withheld is the one that would be seen if every row were known when it happened. Looks
+    at each ``every``-th spine row only, and finds as the plan ``taken`` does.
     """
     built = columns[join.view.reference]
+    names = SpineNames.of([join], columns, spine)
     by_event = Join(join.name, replace(join.view, known_at=False), join.keys)
-    names = SpineNames.of(FeatureRequest((by_event,), ()), spine)
-    q = quoted(names.as_of, names.alias)
-    arrival = quoted(Clocks.of(join.view, built).arrival, join.name)
-    event_time = quoted(Clocks.of(join.view, built).event_time, join.name)
-    newest = exp.not_(event_time.is_(exp.null()))
-    unknown = exp.or_(arrival.is_(exp.null()), exp.GT(this=arrival.copy(), expression=q))
-    matched = holds(by_event.view, built, join.name, q)
-    late = exp.and_(newest, unknown, *([matched] if matched else []))
-    every = exp.Count(this=exp.Star(), big_int=True)
-    counted_late = exp.Filter(this=every, expression=exp.Where(this=late))
-    query = exp.select(
-        aliased(counted_late, "withheld"),
-        aliased(every.copy(), "spine_rows"),
-    ).from_(table_as("spine", names.alias))
-    query = common(query, "spine", spine_rows(spine, names))
-    query = with_winners(query, by_event.view, built, ())
-    return query.join(asof(by_event, built, spine, names))
+    search = Search(by_event, built, spine, names)
+
+    clocks, q = search.clocks, quoted(names.as_of, FOUND)
+    known = arrived(clocks, ROW, q)
+    valid = still_valid(join.view, built, ROW, q)
+    missed = exp.Not(this=exp.Coalesce(this=known, expressions=[exp.false()]))
+    late = missed if valid is None else exp.and_(missed, valid)
+    # Rows of equal E and A arrive together; which of them is seen matters to a snapshot alone.
+    by = tie_breakers(join.view, built) if join.view.snapshot else ()
+    on: list[exp.Expr] = [
+        exp.EQ(this=quoted(key, FOUND), expression=quoted(key, ROW)) for key, _ in join.keys
+    ]
+    on.append(at_same_time(clocks, ROW, quoted(clocks.event_time, FOUND)))
+    newest = select([aliased(late, "late")], table_as(search.found, FOUND))
+    rows = Search(join, built, spine, names).rows((*kept_columns(join.view, built, ()), *by))
+    newest.append("joins", joined(rows, on))
+    newest.qualify(ranked_last(clocks, ROW, quoted(names.row, FOUND), by), copy=False)
+
+    count = exp.Count(this=exp.Star(), big_int=True)
+    whole = exp.Subquery(this=select([count], exp.table_(NAME, quoted=True)))
+    counted = exp.Filter(this=count.copy(), expression=exp.Where(this=quoted("late")))
+    query = select(
+        [aliased(counted, "withheld"), exp.Alias(this=whole, alias=identifier("spine_rows"))],
+        exp.table_("newest", quoted=True),
+    )
+    ctes = [spine_rows(spine, names, every), *FIND[taken.plan](search), cte("newest", newest)]
+    query.set("with_", exp.With(expressions=ctes))
+    return query

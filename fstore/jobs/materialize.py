@@ -24,10 +24,11 @@ from fstore.compile.request import check_declared, utc_instant, view_named
 from fstore.compile.sql import render
 from fstore.definitions import FeatureView, Registry
 from fstore.errors import FstoreError, NotMaterializedError, RequestError, listed
+from fstore.offline.progress import run
 from fstore.offline.stream import Connection, Stream
 from fstore.offline.warehouse import describe, open_warehouse
 from fstore.online.duckdb_store import DuckDBStore
-from fstore.online.generation import Catalog
+from fstore.online.generation import Catalog, Published
 from fstore.online.protocol import Batch, OnlineStore, Writer
 from fstore.project import Project
 
@@ -156,11 +157,15 @@ def _write(
     columns = describe(connection, [view], project.target)[view.reference]
     check_declared(view, columns)
     name = f"{view.reference} ({view.file})"
-    stream = Stream(connection, render(latest(view, columns, as_of)), name)
-    try:
-        published = writer.write(Batch(view, columns, stream.reader, as_of, keep_absent))
-    except FstoreError as error:
-        raise stream.failure or error from error
+
+    def write() -> Published:
+        stream = Stream(connection, render(latest(view, columns, as_of)), name)
+        try:
+            return writer.write(Batch(view, columns, stream.reader, as_of, keep_absent))
+        except FstoreError as error:
+            raise stream.failure or error from error
+
+    published = run(view.reference, write, connection, writer)
     return MaterializedView(
         view=view.reference,
         rows=published.rows,

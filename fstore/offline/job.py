@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fstore.compile.plans import Taken
 from fstore.compile.request import Join
 from fstore.definitions import Column
-from fstore.errors import FstoreWarning, OutputError, QueryError, RequestError, SpineError
+from fstore.errors import (
+    FstoreWarning,
+    OutOfMemoryError,
+    OutputError,
+    QueryError,
+    RequestError,
+    SpineError,
+)
 from fstore.frames import arrow_to_pandas
+from fstore.offline.progress import run
 from fstore.offline.spine import Frame
+from fstore.offline.stream import batches
 from fstore.offline.warehouse import columns_of_query, open_warehouse
 from fstore.project import Project
 
@@ -28,6 +39,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 BATCH_ROWS = 100_000
+MAKING = "Making the training set"  # what who watches is told
+COUNTING = "Counting the rows withheld"
 WITHHELD_SHARE = 0.2  # a job warns where created_timestamp withholds rows from more of the spine
 
 
@@ -48,6 +61,7 @@ class RetrievalJob:
     frame: Frame | None = field(default=None, repr=False)
     registered: pa.Table | None = field(default=None, repr=False)
     withheld: tuple[tuple[Join, str], ...] = field(default=(), repr=False)
+    plans: Mapping[str, Taken] = field(default_factory=dict, repr=False)  # by the join's name
 
     @property
     def hugeints(self) -> frozenset[str]:
@@ -64,10 +78,11 @@ class RetrievalJob:
         return f"-- entity_df is the table given, as a temporary view of: {columns}\n{self.query}"
 
     def explain(self) -> str:
-        """Return DuckDB's plan of the query, as text, without running it."""
+        """Return how each view's rows are found and why, then DuckDB's plan, without running it."""
+        taken = [f"{name}: {plan.plan} ({plan.reason})" for name, plan in self.plans.items()]
         with self._opened() as connection:
             rows = connection.execute(f"EXPLAIN {self.query}").fetchall()
-        return "\n".join(row[1] for row in rows)
+        return "\n".join([*taken, "", *(row[1] for row in rows)])
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the training set as Arrow record batches, holding one at a time.
@@ -80,7 +95,7 @@ class RetrievalJob:
         with self._opened() as connection:
             spine = None if self.frame is None else self.frame.to_arrow()
             done = 0
-            for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
+            for batch in batches(connection, query, MAKING, BATCH_ROWS):
                 yield batch if spine is None else _beside(spine.slice(done, len(batch)), batch)
                 done += len(batch)
             self._warn_of_withheld(connection)
@@ -125,6 +140,8 @@ class RetrievalJob:
         """Write the training set to one Parquet file, whole or not at all, and return its path.
 
         A SQL spine is written by the engine and never passes through Python.
+
+        Raises OutputError; OutOfMemoryError where it is the query that lacks room.
         """
         target = Path(path)
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
@@ -132,13 +149,14 @@ class RetrievalJob:
             if self.frame is None:
                 with self._opened() as connection:
                     destination = str(partial).replace("'", "''")
-                    connection.execute(
-                        f"COPY ({self.parquet_query}) TO '{destination}' (FORMAT parquet)"
-                    )
+                    copy = f"COPY ({self.parquet_query}) TO '{destination}' (FORMAT parquet)"
+                    run(MAKING, lambda: connection.execute(copy), connection)
                     self._warn_of_withheld(connection)
             else:
                 self._write_batches(partial)
             partial.replace(target)
+        except OutOfMemoryError:
+            raise
         except (OSError, QueryError) as error:
             raise OutputError(target, error) from error
         finally:
@@ -158,7 +176,7 @@ class RetrievalJob:
     def _table(self) -> pa.Table:
         """Run the query: spine and features for a SQL spine, the features alone for a frame."""
         with self._opened() as connection:
-            table = connection.sql(self.query).to_arrow_table()
+            table = run(MAKING, lambda: connection.sql(self.query).to_arrow_table(), connection)
             self._warn_of_withheld(connection)
         return table
 
@@ -170,9 +188,14 @@ class RetrievalJob:
 
     def _warn_of_withheld(self, connection: duckdb.DuckDBPyConnection) -> None:
         for join, sql in self.withheld:
-            late, total = connection.execute(sql).fetchall()[0]
+            late, total = run(COUNTING, partial(_first_row, connection, sql), connection)
             if late > WITHHELD_SHARE * total:
                 warnings.warn(_withheld_sentence(join, late, total), FstoreWarning, stacklevel=4)
+
+
+def _first_row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = connection.execute(sql).fetchall()[0]
+    return row
 
 
 def _withheld_sentence(join: Join, late: int, total: int) -> str:

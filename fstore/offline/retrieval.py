@@ -10,13 +10,13 @@ import duckdb
 import pyarrow as pa
 
 from fstore.compile.keys import check_keys
+from fstore.compile.plans import check_forced, plan_named
 from fstore.compile.point_in_time import (
     FOR_ARROW,
     FOR_PARQUET,
-    Spine,
     event_timestamp_name,
+    output_columns,
     point_in_time,
-    spineless,
     with_types,
 )
 from fstore.compile.request import (
@@ -27,12 +27,14 @@ from fstore.compile.request import (
     utc_instant,
     views_asked,
 )
+from fstore.compile.spine import Spine, spineless
 from fstore.compile.sql import render, select_all
 from fstore.compile.types import find_column, unused
 from fstore.compile.withheld import can_withhold, withheld
 from fstore.definitions import FeatureView, Registry, SpineModel
 from fstore.errors import RequestError, SpineError, UnknownNameError, listed
 from fstore.offline.job import RetrievalJob, put_spine
+from fstore.offline.sizes import plans_for
 from fstore.offline.spine import (
     Frame,
     check_key_values,
@@ -40,7 +42,7 @@ from fstore.offline.spine import (
     time_column,
     timestamps_of,
 )
-from fstore.offline.warehouse import columns_of, columns_of_query, describe, open_warehouse
+from fstore.offline.warehouse import columns_of, describe, open_warehouse
 from fstore.project import Project
 
 _MODEL_NAME = re.compile(r"[^\s;()]+")  # one word; anything else is SQL
@@ -58,18 +60,21 @@ def retrieval_job(
     event_timestamp: str | None,
     full_feature_names: bool | None,
     include_event_timestamps: bool,
+    plan: str | None,
 ) -> RetrievalJob:
     """Check a request against the registry and the built relations, and compile it.
 
     Raises every error of a wrong request before any query runs; the warehouse is opened only to
-    DESCRIBE the relations (and a SQL spine).
+    DESCRIBE the relations (and a SQL spine), and to count rows for the choice of plans.
     """
+    forced = plan_named(plan)
     views = views_asked(registry, features, feature_service)
     start, end = _range(start, end)
     frame, sql, model = _spine_form(registry, entity_df, start, end)
     with open_warehouse(project) as connection:
         built = describe(connection, views, project.target)
         request = resolve(registry, built, features, feature_service, full_feature_names)
+        check_forced(request, forced)
         if model is not None:
             columns_of(connection, model.name, model.relation, project.target)
             sql = select_all(model.relation)
@@ -102,22 +107,30 @@ def retrieval_job(
         assert asked is not None
         check_time(asked)
         spine = Spine(columns, asked.name, position, names if frame is None else ())
+        plans = plans_for(connection, request, built, spine, forced)
         query = point_in_time(
-            request, built, spine, include_event_timestamps=include_event_timestamps
+            request, built, spine, plans, include_event_timestamps=include_event_timestamps
         )
-        described = columns_of_query(connection, render(query))
+    outputs = output_columns(
+        request, built, spine, include_event_timestamps=include_event_timestamps
+    )
+    for_arrow, for_parquet = (with_types(query, outputs, it) for it in (FOR_ARROW, FOR_PARQUET))
+    text = render(for_arrow)
     counts = tuple(
-        (join, render(withheld(join, built, spine))) for join in request.joins if can_withhold(join)
+        (join, render(withheld(join, built, spine, plans[join.name])))
+        for join in request.joins
+        if can_withhold(join)
     )
     return RetrievalJob(
         project=project,
-        query=render(with_types(query, described, FOR_ARROW)),
-        parquet_query=render(with_types(query, described, FOR_PARQUET)),
-        features=described,
+        query=text,
+        parquet_query=text if for_parquet is for_arrow else render(for_parquet),
+        features=outputs,
         spine_sql=sql,
         frame=frame,
         registered=registered,
         withheld=counts,
+        plans=plans,
     )
 
 

@@ -8,10 +8,28 @@ import duckdb
 import pyarrow as pa
 
 from fstore.errors import QueryError
+from fstore.offline.failure import query_error
+from fstore.offline.progress import run
 
 Connection = duckdb.DuckDBPyConnection
 
 _BATCH_ROWS = 122_880  # a row group of DuckDB
+
+
+def batches(connection: Connection, sql: str, name: str, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a query, so many at a time; ``name`` is for who watches.
+
+    Raises QueryError for what goes wrong after the first batch; before it, DuckDB's own.
+    """
+    reader = run(name, lambda: connection.sql(sql).to_arrow_reader(rows), connection)
+    while True:
+        try:
+            batch = run(name, lambda: next(reader, None), connection)
+        except (pa.ArrowException, OSError) as error:
+            raise query_error(connection, error) from error
+        if batch is None:
+            return
+        yield batch
 
 
 class Stream:
@@ -23,7 +41,7 @@ class Stream:
 
     def __init__(self, connection: Connection, sql: str, name: str) -> None:
         """Start the query; QueryError, naming ``name``, where the engine refuses it."""
-        self._name = name
+        self._connection, self._name = connection, name
         self.failure: QueryError | None = None
         # Types that Arrow lacks (HUGEINT, UUID, BIT, ...) travel as DuckDB's own.
         connection.execute("SET arrow_lossless_conversion = true")
@@ -45,4 +63,4 @@ class Stream:
             raise
 
     def _failed(self, error: Exception) -> QueryError:
-        return QueryError(f"{self._name} cannot be read. DuckDB: {error}")
+        return query_error(self._connection, error, self._name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -18,13 +19,16 @@ from fstore.errors import (
     LockTimeoutError,
     MissingFileError,
     NotBuiltError,
+    ProjectError,
     QueryError,
     WarehouseError,
 )
+from fstore.offline.failure import query_error
 from fstore.project import Project
 
 _BETWEEN_TRIES = 0.1  # seconds
 _LOCKED = re.compile("Could not set lock|file handle conflict")
+_INTERRUPTED = "Query interrupted"  # what DuckDB's client makes of KeyboardInterrupt
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -36,7 +40,11 @@ def open_warehouse(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
     current schema as dbt's target has it, and TimeZone UTC. Waits for a lock up to
     ``lock_timeout``. DuckDB's own errors inside the block come out as QueryError.
 
-    Raises MissingFileError, LockTimeoutError, WarehouseError.
+    What exceeds its memory goes to temp_directory, which DuckDB makes at need and removes where
+    it has made it; what a killed process left there goes when the next session needs the place.
+
+    Raises MissingFileError, LockTimeoutError, WarehouseError; ProjectError for a temp_directory
+    that cannot be used.
     """
     if not Path(project.warehouse.path).is_file():
         raise MissingFileError(
@@ -49,7 +57,11 @@ def open_warehouse(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
         _attach_all(connection, project)
         yield connection
     except duckdb.Error as error:
-        raise QueryError(f"DuckDB: {error}") from error
+        raise query_error(connection, error) from error
+    except RuntimeError as error:
+        if type(error) is RuntimeError and str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         connection.close()
 
@@ -83,6 +95,11 @@ def _session(project: Project) -> duckdb.DuckDBPyConnection:
 
 def _settings(project: Project) -> Iterator[tuple[str, object]]:
     """Yield the profile's settings, fstore.yml's over them, and those that must be as they are."""
+    profile = dict(project.warehouse.config_options) | dict(project.warehouse.settings)
+    if project.settings.temp_directory is not None:
+        _require_directory(project.settings.temp_directory)
+    elif "temp_directory" not in profile:
+        yield "temp_directory", _own_temp_directory(project)
     yield from project.warehouse.settings
     for name in ("memory_limit", "threads", "temp_directory"):
         value = getattr(project.settings, name)
@@ -91,6 +108,35 @@ def _settings(project: Project) -> Iterator[tuple[str, object]]:
     yield "file_search_path", str(project.directory)
     yield "TimeZone", "UTC"
     yield "preserve_insertion_order", True  # the order of a SQL spine is part of the answer
+    yield "enable_progress_bar", True  # counts; who watches is told by fstore.offline.progress
+    yield "enable_progress_bar_print", False
+
+
+def _require_directory(path: str) -> None:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(path, os.W_OK | os.X_OK) else "it cannot be written to"
+    except OSError as error:
+        reason = str(error)
+    if reason is not None:
+        raise ProjectError(
+            f"temp_directory {path} cannot be used: {reason}. Name another: in fstore.yml, or as "
+            "--temp-directory."
+        )
+
+
+def _own_temp_directory(project: Project) -> str:
+    """Return the project's own place for what exceeds memory; empty where it cannot be made.
+
+    It is on the disk of the project: the system's may be memory itself, and DuckDB's default, in
+    the working directory, is wherever the process was started.
+    """
+    path = project.state_directory / "tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ""
+    return str(path) if os.access(path.parent, os.W_OK | os.X_OK) else ""
 
 
 def _attach_all(connection: duckdb.DuckDBPyConnection, project: Project) -> None:

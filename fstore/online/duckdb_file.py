@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,33 +13,47 @@ import duckdb
 from fstore.compile import keyvalue
 from fstore.compile.session import attach
 from fstore.definitions import Column, FeatureView
-from fstore.errors import OnlineStoreError
-from fstore.online.generation import sync
+from fstore.errors import OnlineStoreError, OutOfMemoryError
 from fstore.online.protocol import Batch, Key, Row
 from fstore.online.values import to_python
 
+_LIMITS = "SELECT " + ", ".join(
+    f"current_setting('{name}')" for name in ("memory_limit", "threads", "temp_directory")
+)
+
 
 def write(
-    path: Path, batch: Batch, previous: Path | None, settings: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, batch: Batch, previous: Path | None
 ) -> tuple[int, int]:
-    """Write the file durably, streaming; return how many rows and how many keys it holds.
+    """Fill the empty database that is open, streaming; return how many rows and keys it holds.
 
-    The file is whole when this returns; where it raises, the caller removes what there is.
+    The file is whole once the connection is closed; where this raises, the caller removes it.
     """
+    try:
+        return _write(connection, batch, previous)
+    except duckdb.OutOfMemoryException as error:
+        limits = connection.execute(_LIMITS).fetchone()
+        assert limits is not None
+        name = f"{batch.view.reference} ({batch.view.file}), being written for online reads,"
+        disk_full = "max_temp_directory_size" in str(error)
+        raise OutOfMemoryError(name, *limits, disk_full=disk_full, words=str(error)) from error
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, batch: Batch, previous: Path | None
+) -> tuple[int, int]:
     view, columns = batch.view, batch.columns
-    with duckdb.connect(str(path), config=dict(settings)) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(keyvalue.create(view, columns))
-        connection.register("incoming", batch.rows)
-        connection.execute(keyvalue.fill(view, columns, "incoming"))
-        connection.unregister("incoming")
-        if previous is not None:
-            connection.execute(attach(str(previous), "previous", read_only=True))
-            connection.execute(keyvalue.keep_absent(view, columns, "previous"))
-            connection.execute("DETACH previous")
-        counted = connection.execute(keyvalue.counts(view)).fetchone()
-        connection.execute("CHECKPOINT")
-    sync(path)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(keyvalue.create(view, columns))
+    connection.register("incoming", batch.rows)
+    connection.execute(keyvalue.fill(view, columns, "incoming"))
+    connection.unregister("incoming")
+    if previous is not None:
+        connection.execute(attach(str(previous), "previous", read_only=True))
+        connection.execute(keyvalue.keep_absent(view, columns, "previous"))
+        connection.execute("DETACH previous")
+    counted = connection.execute(keyvalue.counts(view)).fetchone()
+    connection.execute("CHECKPOINT")
     assert counted is not None, "an aggregate has one row"
     return int(counted[0]), int(counted[1])
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+
+import duckdb
 
 from fstore.compile.latest import stored_columns
 from fstore.definitions import Column, FeatureView, Registry
@@ -31,6 +33,7 @@ from fstore.online.generation import (
     registry_file,
     storage_errors,
     swap,
+    sync,
     view_file,
     write_declared,
 )
@@ -171,6 +174,7 @@ class FileWriter:
     current: FileGeneration | None
     settings: Mapping[str, str]
     written: dict[str, tuple[Batch, Published]] = field(default_factory=dict)
+    _connection: duckdb.DuckDBPyConnection | None = None
 
     @cached_property
     def number(self) -> int:
@@ -184,7 +188,10 @@ class FileWriter:
         previous = self._previous_file(batch) if batch.keep_absent else None
         try:
             with storage_errors(f"{self.folder / name} cannot be written"):
-                rows, keys = write(self.folder / name, batch, previous, self.settings)
+                opened = duckdb.connect(str(self.folder / name), config=dict(self.settings))
+                with opened as self._connection:
+                    rows, keys = write(self._connection, batch, previous)
+                sync(self.folder / name)
         except BaseException:
             (self.folder / name).unlink(missing_ok=True)
             raise
@@ -193,6 +200,12 @@ class FileWriter:
         )
         self.written[reference] = (batch, published)
         return published
+
+    def interrupt(self) -> None:
+        """Make a write that another thread has under way fail soon."""
+        if self._connection is not None:
+            with suppress(duckdb.ConnectionException):  # closed already
+                self._connection.interrupt()
 
     def _previous_file(self, batch: Batch) -> Path | None:
         """Return the current file of the view, if it holds the same columns."""

@@ -69,6 +69,9 @@ class Writer(Protocol):
     def write(self, batch: Batch) -> Published:
         """Put the rows of a view in place, unseen until :meth:`publish`."""
 
+    def interrupt(self) -> None:
+        """Make a write that another thread has under way fail soon."""
+
     def publish(self, registry: Registry, keep: frozenset[str]) -> Catalog:
         """Make every view written so far readable, all in one step.
 

@@ -26,7 +26,7 @@ from fstore.errors import (
     listed,
 )
 from fstore.project.rendering import Renderer, RenderError
-from fstore.project.settings import OnlineStoreSettings, Settings, read_settings
+from fstore.project.settings import OnlineStoreSettings, Settings, read_settings, with_limits
 from fstore.project.warehouse import (
     Attachment,
     Extension,
@@ -46,6 +46,7 @@ __all__ = [
     "Settings",
     "Warehouse",
     "load_project",
+    "with_limits",
 ]
 
 PROJECT_FILE = "dbt_project.yml"

@@ -10,14 +10,15 @@ push_retention: 7 days
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fstore.definitions import Duration
-from fstore.errors import ProfileError, did_you_mean, listed
+from fstore.errors import ProfileError, RequestError, did_you_mean, listed
 from fstore.project.yaml_files import read_mapping
 
 FILE_NAME = "fstore.yml"
@@ -34,7 +35,7 @@ ONLINE_STORE_KEYS = ("type", "path", "url")
 ONLINE_STORE_TYPES = ("duckdb",)
 PUSH_RETENTION = Duration(7, "day")
 SERVER_KEYS = ("host", "port", "keys", "limits")
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*(%|[KMGT]i?B|B)", re.IGNORECASE)
+_MEMORY = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(%|[KMGT]i?B|B)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,31 @@ def read_settings(directory: Path, env: Mapping[str, str]) -> Settings:
         return _settings(given, directory, env)
     except _KeyProblemError as problem:
         raise ProfileError(path, f"{problem}.{problem.guess}") from None
+
+
+def with_limits(
+    settings: Settings,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    temp_directory: str | os.PathLike[str] | None = None,
+) -> Settings:
+    """Return the settings with what is given in place of what fstore.yml says.
+
+    A relative ``temp_directory`` is one of the working directory. RequestError for what would be
+    wrong in fstore.yml, too.
+    """
+    given = {"memory_limit": memory_limit, "threads": threads}
+    try:
+        if memory_limit is not None:
+            settings = replace(settings, memory_limit=_memory_limit(given, {}))
+        if threads is not None:
+            settings = replace(settings, threads=_threads(given))
+    except _KeyProblemError as problem:
+        raise RequestError(f"{problem}.") from None
+    if temp_directory is not None:
+        path = _absolute(os.fspath(temp_directory), Path.cwd())
+        settings = replace(settings, temp_directory=path)
+    return settings
 
 
 def _settings(given: dict[str, Any], directory: Path, env: Mapping[str, str]) -> Settings:
@@ -172,7 +198,10 @@ def _from_env(value: object, shown: str, env: Mapping[str, str]) -> str:
 
 def _memory_limit(given: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
     limit = _text(given, "memory_limit", "memory_limit", env)
-    if limit is not None and not _MEMORY.fullmatch(limit.strip()):
+    if limit is None:
+        return None
+    size = _MEMORY.fullmatch(limit.strip())
+    if size is None or float(size["number"]) == 0:
         raise _KeyProblemError(f"memory_limit: {limit!r} is not a size; write one as in 4GB or 80%")
     return limit
 

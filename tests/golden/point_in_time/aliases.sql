@@ -12,70 +12,197 @@ CREATE TEMP VIEW entity_df AS
 SELECT * FROM (VALUES ('JFK', 'EWR', TIMESTAMP '2024-01-01 06:00:00'), ('EWR', 'JFK', TIMESTAMP '2024-01-01 07:00:00')) AS rows(origin, dest, event_timestamp);
 
 -- compiled:
-WITH "spine" AS (
+WITH "spine" AS MATERIALIZED (
   SELECT
     *,
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
-), "weather_rows" AS (
+), "origin_weather_found" AS MATERIALIZED (
   SELECT
-    "airport",
-    "temp",
-    "sky",
-    "event_time",
-    "arrival",
-    GREATEST("event_time", "arrival") AS "visible_from",
-    ROW_NUMBER() OVER (
-      PARTITION BY "airport"
-      ORDER BY "event_time" NULLS FIRST, "temp" NULLS FIRST, "sky" NULLS FIRST
-    ) AS "recency"
-  FROM (
+    "spine"."spine_row",
+    ANY_VALUE("spine"."origin") AS "airport",
+    MAX("row"."event_time") AS "event_time"
+  FROM "spine" AS "spine"
+  JOIN (
     SELECT
-      *,
-      "event_time" AS "arrival"
-    FROM (
-      SELECT
-        *,
-        "t" AS "event_time"
-      FROM "wh"."main"."weather"
-    ) AS "stamped"
-  ) AS "known"
-  WHERE
-    NOT "event_time" IS NULL AND NOT "airport" IS NULL AND NOT "arrival" IS NULL
-), "weather_winners" AS (
+      "airport",
+      "t" AS "event_time"
+    FROM "wh"."main"."weather"
+  ) AS "row"
+    ON "spine"."origin" = "row"."airport"
+    AND "row"."event_time" <= "spine"."as_of"
+    AND "row"."event_time" >= COALESCE(TRY("spine"."as_of" - INTERVAL '6' HOUR), CAST('-infinity' AS TIMESTAMP))
+  GROUP BY
+    "spine"."spine_row"
+), "origin_weather_fetched" AS MATERIALIZED (
+  SELECT
+    "found"."spine_row",
+    "row"."temp",
+    "found"."event_time"
+  FROM "origin_weather_found" AS "found"
+  JOIN (
+    SELECT
+      "airport",
+      "temp",
+      "t" AS "event_time"
+    FROM "wh"."main"."weather"
+  ) AS "row"
+    ON "found"."airport" = "row"."airport" AND "row"."event_time" = "found"."event_time"
+), "origin_weather_tied" AS MATERIALIZED (
   SELECT
     *
-  FROM "weather_rows"
-  QUALIFY
-    "recency" = MAX("recency") OVER (
-      PARTITION BY "airport"
-      ORDER BY "visible_from" NULLS FIRST
-      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  FROM "origin_weather_found" AS "found"
+  WHERE
+    "found"."spine_row" IN (
+      SELECT
+        "spine_row"
+      FROM "origin_weather_fetched"
+      WHERE
+        (
+          SELECT
+            COUNT(*)
+          FROM "origin_weather_fetched"
+        ) > (
+          SELECT
+            COUNT(*)
+          FROM "origin_weather_found"
+        )
+      GROUP BY
+        "spine_row"
+      HAVING
+        COUNT(*) > 1
     )
+), "origin_weather_settled" AS (
+  SELECT
+    "found"."spine_row",
+    "row"."temp",
+    "found"."event_time"
+  FROM "origin_weather_tied" AS "found"
+  JOIN (
+    SELECT
+      "airport",
+      "temp",
+      "sky",
+      "t" AS "event_time"
+    FROM "wh"."main"."weather"
+  ) AS "row"
+    ON "found"."airport" = "row"."airport" AND "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."temp" NULLS FIRST, "row"."sky" NULLS FIRST
+    ) IS NULL
+), "origin_weather_rows" AS (
+  SELECT
+    *
+  FROM "origin_weather_fetched" AS "fetched"
+  ANTI JOIN "origin_weather_tied" AS "tied"
+    ON "fetched"."spine_row" = "tied"."spine_row"
+  UNION ALL
+  SELECT
+    *
+  FROM "origin_weather_settled"
+), "dest_weather_found" AS MATERIALIZED (
+  SELECT
+    "spine"."spine_row",
+    ANY_VALUE("spine"."dest") AS "airport",
+    MAX("row"."event_time") AS "event_time"
+  FROM "spine" AS "spine"
+  JOIN (
+    SELECT
+      "airport",
+      "t" AS "event_time"
+    FROM "wh"."main"."weather"
+  ) AS "row"
+    ON "spine"."dest" = "row"."airport"
+    AND "row"."event_time" <= "spine"."as_of"
+    AND "row"."event_time" >= COALESCE(TRY("spine"."as_of" - INTERVAL '6' HOUR), CAST('-infinity' AS TIMESTAMP))
+  GROUP BY
+    "spine"."spine_row"
+), "dest_weather_fetched" AS MATERIALIZED (
+  SELECT
+    "found"."spine_row",
+    "row"."temp",
+    "row"."sky",
+    "found"."event_time"
+  FROM "dest_weather_found" AS "found"
+  JOIN (
+    SELECT
+      "airport",
+      "temp",
+      "sky",
+      "t" AS "event_time"
+    FROM "wh"."main"."weather"
+  ) AS "row"
+    ON "found"."airport" = "row"."airport" AND "row"."event_time" = "found"."event_time"
+), "dest_weather_tied" AS MATERIALIZED (
+  SELECT
+    *
+  FROM "dest_weather_found" AS "found"
+  WHERE
+    "found"."spine_row" IN (
+      SELECT
+        "spine_row"
+      FROM "dest_weather_fetched"
+      WHERE
+        (
+          SELECT
+            COUNT(*)
+          FROM "dest_weather_fetched"
+        ) > (
+          SELECT
+            COUNT(*)
+          FROM "dest_weather_found"
+        )
+      GROUP BY
+        "spine_row"
+      HAVING
+        COUNT(*) > 1
+    )
+), "dest_weather_settled" AS (
+  SELECT
+    "found"."spine_row",
+    "row"."temp",
+    "row"."sky",
+    "found"."event_time"
+  FROM "dest_weather_tied" AS "found"
+  JOIN (
+    SELECT
+      "airport",
+      "temp",
+      "sky",
+      "t" AS "event_time"
+    FROM "wh"."main"."weather"
+  ) AS "row"
+    ON "found"."airport" = "row"."airport" AND "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."temp" NULLS FIRST, "row"."sky" NULLS FIRST
+    ) IS NULL
+), "dest_weather_rows" AS (
+  SELECT
+    *
+  FROM "dest_weather_fetched" AS "fetched"
+  ANTI JOIN "dest_weather_tied" AS "tied"
+    ON "fetched"."spine_row" = "tied"."spine_row"
+  UNION ALL
+  SELECT
+    *
+  FROM "dest_weather_settled"
 )
 SELECT
   "spine"."origin",
   "spine"."dest",
   "spine"."event_timestamp",
-  CASE
-    WHEN "origin_weather"."event_time" >= COALESCE(TRY("spine"."as_of" - INTERVAL '6' HOUR), CAST('-infinity' AS TIMESTAMP))
-    THEN "origin_weather"."temp"
-  END AS "origin_weather__temp",
-  CASE
-    WHEN "dest_weather"."event_time" >= COALESCE(TRY("spine"."as_of" - INTERVAL '6' HOUR), CAST('-infinity' AS TIMESTAMP))
-    THEN "dest_weather"."temp"
-  END AS "dest_weather__temp",
-  CASE
-    WHEN "dest_weather"."event_time" >= COALESCE(TRY("spine"."as_of" - INTERVAL '6' HOUR), CAST('-infinity' AS TIMESTAMP))
-    THEN "dest_weather"."sky"
-  END AS "dest_weather__sky"
+  "origin_weather"."temp" AS "origin_weather__temp",
+  "dest_weather"."temp" AS "dest_weather__temp",
+  "dest_weather"."sky" AS "dest_weather__sky"
 FROM "spine" AS "spine"
-ASOF LEFT JOIN "weather_winners" AS "origin_weather"
-  ON "spine"."origin" = "origin_weather"."airport"
-  AND "spine"."as_of" >= "origin_weather"."visible_from"
-ASOF LEFT JOIN "weather_winners" AS "dest_weather"
-  ON "spine"."dest" = "dest_weather"."airport"
-  AND "spine"."as_of" >= "dest_weather"."visible_from"
+LEFT JOIN "origin_weather_rows" AS "origin_weather"
+  ON "spine"."spine_row" = "origin_weather"."spine_row"
+LEFT JOIN "dest_weather_rows" AS "dest_weather"
+  ON "spine"."spine_row" = "dest_weather"."spine_row"
 ORDER BY
   "spine"."spine_row";

@@ -9,55 +9,116 @@ CREATE TEMP VIEW entity_df AS
 SELECT * FROM (VALUES (7.0::DOUBLE, TIMESTAMPTZ '2024-01-01 02:00:00+02:00'), (9007199254740992.0::DOUBLE, TIMESTAMPTZ '2024-01-02 00:00:00Z'), (7.5::DOUBLE, TIMESTAMPTZ '2024-01-02 00:00:00Z')) AS rows(k, event_timestamp);
 
 -- compiled:
-WITH "spine" AS (
+WITH "spine" AS MATERIALIZED (
   SELECT
     *,
     ROW_NUMBER() OVER () AS "spine_row",
     CAST("event_timestamp" AS TIMESTAMP) AS "as_of"
   FROM "temp"."main"."entity_df"
-), "ticks_rows" AS (
+), "ticks_found" AS MATERIALIZED (
   SELECT
-    "k",
-    "v",
-    "event_time",
-    "arrival",
-    GREATEST("event_time", "arrival") AS "visible_from",
-    ROW_NUMBER() OVER (PARTITION BY "k" ORDER BY "event_time" NULLS FIRST, "v" NULLS FIRST) AS "recency"
-  FROM (
+    "spine"."spine_row",
+    ANY_VALUE(
+      CASE WHEN "spine"."k" = FLOOR("spine"."k") THEN TRY_CAST("spine"."k" AS INT128) END
+    ) AS "k",
+    MAX("row"."event_time") AS "event_time"
+  FROM "spine" AS "spine"
+  JOIN (
     SELECT
-      *,
-      "event_time" AS "arrival"
-    FROM (
-      SELECT
-        *,
-        CASE
-          WHEN CAST(CAST("t" AS TIMESTAMP) AS TIMESTAMP_NS) > "t"
-          THEN CAST("t" AS TIMESTAMP) - INTERVAL '1' MICROSECOND
-          ELSE CAST("t" AS TIMESTAMP)
-        END AS "event_time"
-      FROM "wh"."main"."ticks"
-    ) AS "stamped"
-  ) AS "known"
-  WHERE
-    NOT "event_time" IS NULL AND NOT "k" IS NULL AND NOT "arrival" IS NULL
-), "ticks_winners" AS (
+      "k",
+      CASE
+        WHEN CAST(CAST("t" AS TIMESTAMP) AS TIMESTAMP_NS) > "t"
+        THEN CAST("t" AS TIMESTAMP) - INTERVAL '1' MICROSECOND
+        ELSE CAST("t" AS TIMESTAMP)
+      END AS "event_time"
+    FROM "wh"."main"."ticks"
+  ) AS "row"
+    ON CASE WHEN "spine"."k" = FLOOR("spine"."k") THEN TRY_CAST("spine"."k" AS INT128) END = "row"."k"
+    AND "row"."event_time" <= "spine"."as_of"
+  GROUP BY
+    "spine"."spine_row"
+), "ticks_fetched" AS MATERIALIZED (
+  SELECT
+    "found"."spine_row",
+    "row"."v",
+    "found"."event_time"
+  FROM "ticks_found" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "v",
+      CASE
+        WHEN CAST(CAST("t" AS TIMESTAMP) AS TIMESTAMP_NS) > "t"
+        THEN CAST("t" AS TIMESTAMP) - INTERVAL '1' MICROSECOND
+        ELSE CAST("t" AS TIMESTAMP)
+      END AS "event_time"
+    FROM "wh"."main"."ticks"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+), "ticks_tied" AS MATERIALIZED (
   SELECT
     *
-  FROM "ticks_rows"
-  QUALIFY
-    "recency" = MAX("recency") OVER (
-      PARTITION BY "k"
-      ORDER BY "visible_from" NULLS FIRST
-      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  FROM "ticks_found" AS "found"
+  WHERE
+    "found"."spine_row" IN (
+      SELECT
+        "spine_row"
+      FROM "ticks_fetched"
+      WHERE
+        (
+          SELECT
+            COUNT(*)
+          FROM "ticks_fetched"
+        ) > (
+          SELECT
+            COUNT(*)
+          FROM "ticks_found"
+        )
+      GROUP BY
+        "spine_row"
+      HAVING
+        COUNT(*) > 1
     )
+), "ticks_settled" AS (
+  SELECT
+    "found"."spine_row",
+    "row"."v",
+    "found"."event_time"
+  FROM "ticks_tied" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "v",
+      CASE
+        WHEN CAST(CAST("t" AS TIMESTAMP) AS TIMESTAMP_NS) > "t"
+        THEN CAST("t" AS TIMESTAMP) - INTERVAL '1' MICROSECOND
+        ELSE CAST("t" AS TIMESTAMP)
+      END AS "event_time"
+    FROM "wh"."main"."ticks"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."v" NULLS FIRST
+    ) IS NULL
+), "ticks_rows" AS (
+  SELECT
+    *
+  FROM "ticks_fetched" AS "fetched"
+  ANTI JOIN "ticks_tied" AS "tied"
+    ON "fetched"."spine_row" = "tied"."spine_row"
+  UNION ALL
+  SELECT
+    *
+  FROM "ticks_settled"
 )
 SELECT
   "spine"."k",
   "spine"."event_timestamp",
   "ticks"."v" AS "v"
 FROM "spine" AS "spine"
-ASOF LEFT JOIN "ticks_winners" AS "ticks"
-  ON CASE WHEN "spine"."k" = FLOOR("spine"."k") THEN TRY_CAST("spine"."k" AS INT128) END = "ticks"."k"
-  AND "spine"."as_of" >= "ticks"."visible_from"
+LEFT JOIN "ticks_rows" AS "ticks"
+  ON "spine"."spine_row" = "ticks"."spine_row"
 ORDER BY
   "spine"."spine_row";

@@ -13,55 +13,105 @@ CREATE TEMP VIEW entity_df AS
 SELECT * FROM (VALUES (1, TIMESTAMP '2024-01-02 00:00:00'), (1, TIMESTAMP '2024-01-03 00:00:00')) AS rows(k, event_timestamp);
 
 -- compiled:
-WITH "spine" AS (
+WITH "spine" AS MATERIALIZED (
   SELECT
     *,
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
-), "late_rows" AS (
+), "late_found" AS MATERIALIZED (
   SELECT
-    "k",
-    "v",
-    "event_time",
-    "arrival",
-    "recorded",
-    "event_time" AS "visible_from",
-    ROW_NUMBER() OVER (
-      PARTITION BY "k"
-      ORDER BY "event_time" NULLS FIRST, "recorded" NULLS FIRST, "v" NULLS FIRST
-    ) AS "recency"
-  FROM (
+    "spine"."spine_row",
+    ANY_VALUE("spine"."as_of") AS "as_of",
+    ANY_VALUE("spine"."k") AS "k",
+    MAX("row"."event_time") AS "event_time"
+  FROM "spine" AS "spine"
+  JOIN (
     SELECT
-      *,
-      "recorded" AS "arrival"
-    FROM (
-      SELECT
-        *,
-        "t" AS "event_time",
-        "loaded_at" AS "recorded"
-      FROM "wh"."main"."late"
-    ) AS "stamped"
-  ) AS "known"
-  WHERE
-    NOT "event_time" IS NULL AND NOT "k" IS NULL
-), "late_winners" AS (
+      "k",
+      "t" AS "event_time",
+      "loaded_at" AS "recorded"
+    FROM "wh"."main"."late"
+  ) AS "row"
+    ON "spine"."k" = "row"."k" AND "row"."event_time" <= "spine"."as_of"
+  GROUP BY
+    "spine"."spine_row"
+), "late_fetched" AS MATERIALIZED (
+  SELECT
+    "found"."spine_row",
+    "row"."v",
+    "found"."event_time"
+  FROM "late_found" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "v",
+      "t" AS "event_time",
+      "loaded_at" AS "recorded"
+    FROM "wh"."main"."late"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+), "late_tied" AS MATERIALIZED (
   SELECT
     *
-  FROM "late_rows"
-  QUALIFY
-    "recency" = MAX("recency") OVER (
-      PARTITION BY "k"
-      ORDER BY "visible_from" NULLS FIRST
-      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  FROM "late_found" AS "found"
+  WHERE
+    "found"."spine_row" IN (
+      SELECT
+        "spine_row"
+      FROM "late_fetched"
+      WHERE
+        (
+          SELECT
+            COUNT(*)
+          FROM "late_fetched"
+        ) > (
+          SELECT
+            COUNT(*)
+          FROM "late_found"
+        )
+      GROUP BY
+        "spine_row"
+      HAVING
+        COUNT(*) > 1
     )
+), "late_settled" AS (
+  SELECT
+    "found"."spine_row",
+    "row"."v",
+    "found"."event_time"
+  FROM "late_tied" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "v",
+      "t" AS "event_time",
+      "loaded_at" AS "recorded"
+    FROM "wh"."main"."late"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST, "row"."v" NULLS FIRST
+    ) IS NULL
+), "late_rows" AS (
+  SELECT
+    *
+  FROM "late_fetched" AS "fetched"
+  ANTI JOIN "late_tied" AS "tied"
+    ON "fetched"."spine_row" = "tied"."spine_row"
+  UNION ALL
+  SELECT
+    *
+  FROM "late_settled"
 )
 SELECT
   "spine"."k",
   "spine"."event_timestamp",
   "late"."v" AS "v"
 FROM "spine" AS "spine"
-ASOF LEFT JOIN "late_winners" AS "late"
-  ON "spine"."k" = "late"."k" AND "spine"."as_of" >= "late"."visible_from"
+LEFT JOIN "late_rows" AS "late"
+  ON "spine"."spine_row" = "late"."spine_row"
 ORDER BY
   "spine"."spine_row";

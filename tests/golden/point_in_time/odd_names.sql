@@ -11,79 +11,185 @@ CREATE TEMP VIEW entity_df AS
 SELECT * FROM (VALUES (1, 23, TIMESTAMP '2024-01-02 00:00:00'), (12, 3, TIMESTAMP '2024-01-03 00:00:00'), (1, 3, TIMESTAMP '2024-01-01 23:59:59')) AS rows("a b", "select", event_timestamp);
 
 -- compiled:
-WITH "spine" AS (
+WITH "spine" AS MATERIALIZED (
   SELECT
     *,
     ROW_NUMBER() OVER () AS "spine_row",
-    "event_timestamp" AS "as_of"
+    "event_timestamp" AS "as_of_"
   FROM "temp"."main"."entity_df"
+), "spine_found" AS MATERIALIZED (
+  SELECT
+    "spine_"."spine_row",
+    ANY_VALUE("spine_"."a b") AS "a b",
+    ANY_VALUE("spine_"."select") AS "select",
+    MAX("row"."event_time_") AS "event_time_"
+  FROM "spine" AS "spine_"
+  JOIN (
+    SELECT
+      "a b",
+      "select",
+      "event_time" AS "event_time_"
+    FROM "wh"."main"."spine"
+  ) AS "row"
+    ON "spine_"."a b" = "row"."a b"
+    AND "spine_"."select" = "row"."select"
+    AND "row"."event_time_" <= "spine_"."as_of_"
+  GROUP BY
+    "spine_"."spine_row"
+), "spine_fetched" AS MATERIALIZED (
+  SELECT
+    "found"."spine_row",
+    "row"."as_of",
+    "found"."event_time_"
+  FROM "spine_found" AS "found"
+  JOIN (
+    SELECT
+      "a b",
+      "select",
+      "as_of",
+      "event_time" AS "event_time_"
+    FROM "wh"."main"."spine"
+  ) AS "row"
+    ON "found"."a b" = "row"."a b"
+    AND "found"."select" = "row"."select"
+    AND "row"."event_time_" = "found"."event_time_"
+), "spine_tied" AS MATERIALIZED (
+  SELECT
+    *
+  FROM "spine_found" AS "found"
+  WHERE
+    "found"."spine_row" IN (
+      SELECT
+        "spine_row"
+      FROM "spine_fetched"
+      WHERE
+        (
+          SELECT
+            COUNT(*)
+          FROM "spine_fetched"
+        ) > (
+          SELECT
+            COUNT(*)
+          FROM "spine_found"
+        )
+      GROUP BY
+        "spine_row"
+      HAVING
+        COUNT(*) > 1
+    )
+), "spine_settled" AS (
+  SELECT
+    "found"."spine_row",
+    "row"."as_of",
+    "found"."event_time_"
+  FROM "spine_tied" AS "found"
+  JOIN (
+    SELECT
+      "a b",
+      "select",
+      "as_of",
+      "event_time" AS "event_time_"
+    FROM "wh"."main"."spine"
+  ) AS "row"
+    ON "found"."a b" = "row"."a b"
+    AND "found"."select" = "row"."select"
+    AND "row"."event_time_" = "found"."event_time_"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time_" NULLS FIRST, "row"."as_of" NULLS FIRST
+    ) IS NULL
 ), "spine_rows" AS (
   SELECT
-    "a b",
-    "select",
-    "as_of",
-    "event_time_",
-    "arrival",
-    GREATEST("event_time_", "arrival") AS "visible_from",
-    ROW_NUMBER() OVER (
-      PARTITION BY "a b", "select"
-      ORDER BY "event_time_" NULLS FIRST, "as_of" NULLS FIRST
-    ) AS "recency"
-  FROM (
-    SELECT
-      *,
-      "event_time_" AS "arrival"
-    FROM (
-      SELECT
-        *,
-        "event_time" AS "event_time_"
-      FROM "wh"."main"."spine"
-    ) AS "stamped"
-  ) AS "known"
-  WHERE
-    NOT "event_time_" IS NULL
-    AND NOT "a b" IS NULL
-    AND NOT "select" IS NULL
-    AND NOT "arrival" IS NULL
-), "spine_winners" AS (
+    *
+  FROM "spine_fetched" AS "fetched"
+  ANTI JOIN "spine_tied" AS "tied"
+    ON "fetched"."spine_row" = "tied"."spine_row"
+  UNION ALL
   SELECT
     *
-  FROM "spine_rows"
-  QUALIFY
-    "recency" = MAX("recency") OVER (
-      PARTITION BY "a b", "select"
-      ORDER BY "visible_from" NULLS FIRST
-      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  FROM "spine_settled"
+), "ü_y_found" AS MATERIALIZED (
+  SELECT
+    "spine_"."spine_row",
+    MAX("row"."event_time") AS "event_time"
+  FROM "spine" AS "spine_"
+  JOIN (
+    SELECT
+      TRY_CAST("t" AS TIMESTAMP) AS "event_time"
+    FROM "wh"."main"."ü_y"
+  ) AS "row"
+    ON "row"."event_time" <= CASE
+      WHEN NOT "spine_"."as_of_" IS NULL
+      THEN COALESCE(TRY("spine_"."as_of_" - INTERVAL '1' DAY), CAST('-infinity' AS TIMESTAMP))
+    END
+  GROUP BY
+    "spine_"."spine_row"
+), "ü_y_fetched" AS MATERIALIZED (
+  SELECT
+    "found"."spine_row",
+    "row"."recency",
+    "found"."event_time"
+  FROM "ü_y_found" AS "found"
+  JOIN (
+    SELECT
+      "recency",
+      TRY_CAST("t" AS TIMESTAMP) AS "event_time"
+    FROM "wh"."main"."ü_y"
+  ) AS "row"
+    ON "row"."event_time" = "found"."event_time"
+), "ü_y_tied" AS MATERIALIZED (
+  SELECT
+    *
+  FROM "ü_y_found" AS "found"
+  WHERE
+    "found"."spine_row" IN (
+      SELECT
+        "spine_row"
+      FROM "ü_y_fetched"
+      WHERE
+        (
+          SELECT
+            COUNT(*)
+          FROM "ü_y_fetched"
+        ) > (
+          SELECT
+            COUNT(*)
+          FROM "ü_y_found"
+        )
+      GROUP BY
+        "spine_row"
+      HAVING
+        COUNT(*) > 1
     )
+), "ü_y_settled" AS (
+  SELECT
+    "found"."spine_row",
+    "row"."recency",
+    "found"."event_time"
+  FROM "ü_y_tied" AS "found"
+  JOIN (
+    SELECT
+      "recency",
+      TRY_CAST("t" AS TIMESTAMP) AS "event_time"
+    FROM "wh"."main"."ü_y"
+  ) AS "row"
+    ON "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."recency" NULLS FIRST
+    ) IS NULL
 ), "ü_y_rows" AS (
   SELECT
-    "recency",
-    "event_time",
-    "arrival",
-    GREATEST("event_time", "arrival") AS "visible_from",
-    ROW_NUMBER() OVER (ORDER BY "event_time" NULLS FIRST, "recency" NULLS FIRST) AS "recency_"
-  FROM (
-    SELECT
-      *,
-      COALESCE(TRY("event_time" + INTERVAL '1' DAY), CAST('infinity' AS TIMESTAMP)) AS "arrival"
-    FROM (
-      SELECT
-        *,
-        TRY_CAST("t" AS TIMESTAMP) AS "event_time"
-      FROM "wh"."main"."ü_y"
-    ) AS "stamped"
-  ) AS "known"
-  WHERE
-    NOT "event_time" IS NULL AND NOT "arrival" IS NULL
-), "ü_y_winners" AS (
+    *
+  FROM "ü_y_fetched" AS "fetched"
+  ANTI JOIN "ü_y_tied" AS "tied"
+    ON "fetched"."spine_row" = "tied"."spine_row"
+  UNION ALL
   SELECT
     *
-  FROM "ü_y_rows"
-  QUALIFY
-    "recency_" = MAX("recency_") OVER (
-      ORDER BY "visible_from" NULLS FIRST
-      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    )
+  FROM "ü_y_settled"
 )
 SELECT
   "spine_"."a b",
@@ -92,11 +198,9 @@ SELECT
   "spine"."as_of" AS "spine__as_of",
   "ü_y"."recency" AS "ü_y__recency"
 FROM "spine" AS "spine_"
-ASOF LEFT JOIN "spine_winners" AS "spine"
-  ON "spine_"."a b" = "spine"."a b"
-  AND "spine_"."select" = "spine"."select"
-  AND "spine_"."as_of" >= "spine"."visible_from"
-ASOF LEFT JOIN "ü_y_winners" AS "ü_y"
-  ON "spine_"."as_of" >= "ü_y"."visible_from"
+LEFT JOIN "spine_rows" AS "spine"
+  ON "spine_"."spine_row" = "spine"."spine_row"
+LEFT JOIN "ü_y_rows" AS "ü_y"
+  ON "spine_"."spine_row" = "ü_y"."spine_row"
 ORDER BY
   "spine_"."spine_row";

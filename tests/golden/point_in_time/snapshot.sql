@@ -16,48 +16,102 @@ SELECT k, event_timestamp
 FROM range(1, 4) AS keys(k), (VALUES (TIMESTAMP '2024-01-01 12:00:00'), (TIMESTAMP '2024-01-02 00:00:00'), (TIMESTAMP '2024-01-03 00:00:00')) AS times(event_timestamp);
 
 -- compiled:
-WITH "spine" AS (
+WITH "spine" AS MATERIALIZED (
   SELECT
     *,
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
-), "plan_rows" AS (
+), "plan_found" AS MATERIALIZED (
   SELECT
-    "k",
-    "name",
-    "dbt_valid_to",
-    "dbt_is_deleted",
-    "event_time",
-    "arrival",
-    GREATEST("event_time", "arrival") AS "visible_from",
-    ROW_NUMBER() OVER (
-      PARTITION BY "k"
-      ORDER BY "event_time" NULLS FIRST, "name" NULLS FIRST, "dbt_valid_to" NULLS FIRST, "dbt_is_deleted" NULLS FIRST
-    ) AS "recency"
-  FROM (
+    "spine"."spine_row",
+    ANY_VALUE("spine"."k") AS "k",
+    MAX("row"."event_time") AS "event_time"
+  FROM "spine" AS "spine"
+  JOIN (
     SELECT
-      *,
-      "event_time" AS "arrival"
-    FROM (
-      SELECT
-        *,
-        "dbt_valid_from" AS "event_time"
-      FROM "wh"."main"."plan"
-    ) AS "stamped"
-  ) AS "known"
-  WHERE
-    NOT "event_time" IS NULL AND NOT "k" IS NULL AND NOT "arrival" IS NULL
-), "plan_winners" AS (
+      "k",
+      "dbt_valid_from" AS "event_time"
+    FROM "wh"."main"."plan"
+  ) AS "row"
+    ON "spine"."k" = "row"."k" AND "row"."event_time" <= "spine"."as_of"
+  GROUP BY
+    "spine"."spine_row"
+), "plan_fetched" AS MATERIALIZED (
+  SELECT
+    "found"."spine_row",
+    "row"."name",
+    "row"."dbt_valid_to",
+    "row"."dbt_is_deleted",
+    "found"."event_time"
+  FROM "plan_found" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "name",
+      "dbt_valid_to",
+      "dbt_is_deleted",
+      "dbt_valid_from" AS "event_time"
+    FROM "wh"."main"."plan"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+), "plan_tied" AS MATERIALIZED (
   SELECT
     *
-  FROM "plan_rows"
-  QUALIFY
-    "recency" = MAX("recency") OVER (
-      PARTITION BY "k"
-      ORDER BY "visible_from" NULLS FIRST
-      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  FROM "plan_found" AS "found"
+  WHERE
+    "found"."spine_row" IN (
+      SELECT
+        "spine_row"
+      FROM "plan_fetched"
+      WHERE
+        (
+          SELECT
+            COUNT(*)
+          FROM "plan_fetched"
+        ) > (
+          SELECT
+            COUNT(*)
+          FROM "plan_found"
+        )
+      GROUP BY
+        "spine_row"
+      HAVING
+        COUNT(*) > 1
     )
+), "plan_settled" AS (
+  SELECT
+    "found"."spine_row",
+    "row"."name",
+    "row"."dbt_valid_to",
+    "row"."dbt_is_deleted",
+    "found"."event_time"
+  FROM "plan_tied" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "name",
+      "dbt_valid_to",
+      "dbt_is_deleted",
+      "dbt_valid_from" AS "event_time"
+    FROM "wh"."main"."plan"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."name" NULLS FIRST, "row"."dbt_valid_to" NULLS FIRST, "row"."dbt_is_deleted" NULLS FIRST
+    ) IS NULL
+), "plan_rows" AS (
+  SELECT
+    *
+  FROM "plan_fetched" AS "fetched"
+  ANTI JOIN "plan_tied" AS "tied"
+    ON "fetched"."spine_row" = "tied"."spine_row"
+  UNION ALL
+  SELECT
+    *
+  FROM "plan_settled"
 )
 SELECT
   "spine"."k",
@@ -70,7 +124,7 @@ SELECT
     THEN "plan"."name"
   END AS "name"
 FROM "spine" AS "spine"
-ASOF LEFT JOIN "plan_winners" AS "plan"
-  ON "spine"."k" = "plan"."k" AND "spine"."as_of" >= "plan"."visible_from"
+LEFT JOIN "plan_rows" AS "plan"
+  ON "spine"."spine_row" = "plan"."spine_row"
 ORDER BY
   "spine"."spine_row";

@@ -21,57 +21,104 @@ SELECT * FROM (VALUES
 ) AS rows(k, event_timestamp);
 
 -- compiled:
-WITH "spine" AS (
+WITH "spine" AS MATERIALIZED (
   SELECT
     *,
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
-), "stats_rows" AS (
+), "stats_found" AS MATERIALIZED (
   SELECT
-    "k",
-    "v",
-    "event_time",
-    "arrival",
-    GREATEST("event_time", "arrival") AS "visible_from",
-    ROW_NUMBER() OVER (PARTITION BY "k" ORDER BY "event_time" NULLS FIRST, "v" NULLS FIRST) AS "recency"
-  FROM (
+    "spine"."spine_row",
+    ANY_VALUE("spine"."k") AS "k",
+    MAX("row"."event_time") AS "event_time"
+  FROM "spine" AS "spine"
+  JOIN (
     SELECT
-      *,
-      "event_time" AS "arrival"
-    FROM (
-      SELECT
-        *,
-        "t" AS "event_time"
-      FROM "wh"."main"."stats"
-    ) AS "stamped"
-  ) AS "known"
-  WHERE
-    NOT "event_time" IS NULL AND NOT "k" IS NULL AND NOT "arrival" IS NULL
-), "stats_winners" AS (
+      "k",
+      "t" AS "event_time"
+    FROM "wh"."main"."stats"
+  ) AS "row"
+    ON "spine"."k" = "row"."k"
+    AND "row"."event_time" <= "spine"."as_of"
+    AND "row"."event_time" >= COALESCE(TRY("spine"."as_of" - INTERVAL '14' DAY), CAST('-infinity' AS TIMESTAMP))
+  GROUP BY
+    "spine"."spine_row"
+), "stats_fetched" AS MATERIALIZED (
+  SELECT
+    "found"."spine_row",
+    "row"."v",
+    "found"."event_time"
+  FROM "stats_found" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "v",
+      "t" AS "event_time"
+    FROM "wh"."main"."stats"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+), "stats_tied" AS MATERIALIZED (
   SELECT
     *
-  FROM "stats_rows"
-  QUALIFY
-    "recency" = MAX("recency") OVER (
-      PARTITION BY "k"
-      ORDER BY "visible_from" NULLS FIRST
-      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  FROM "stats_found" AS "found"
+  WHERE
+    "found"."spine_row" IN (
+      SELECT
+        "spine_row"
+      FROM "stats_fetched"
+      WHERE
+        (
+          SELECT
+            COUNT(*)
+          FROM "stats_fetched"
+        ) > (
+          SELECT
+            COUNT(*)
+          FROM "stats_found"
+        )
+      GROUP BY
+        "spine_row"
+      HAVING
+        COUNT(*) > 1
     )
+), "stats_settled" AS (
+  SELECT
+    "found"."spine_row",
+    "row"."v",
+    "found"."event_time"
+  FROM "stats_tied" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "v",
+      "t" AS "event_time"
+    FROM "wh"."main"."stats"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."v" NULLS FIRST
+    ) IS NULL
+), "stats_rows" AS (
+  SELECT
+    *
+  FROM "stats_fetched" AS "fetched"
+  ANTI JOIN "stats_tied" AS "tied"
+    ON "fetched"."spine_row" = "tied"."spine_row"
+  UNION ALL
+  SELECT
+    *
+  FROM "stats_settled"
 )
 SELECT
   "spine"."k",
   "spine"."event_timestamp",
-  CASE
-    WHEN "stats"."event_time" >= COALESCE(TRY("spine"."as_of" - INTERVAL '14' DAY), CAST('-infinity' AS TIMESTAMP))
-    THEN "stats"."v"
-  END AS "v",
-  CAST(CASE
-    WHEN "stats"."event_time" >= COALESCE(TRY("spine"."as_of" - INTERVAL '14' DAY), CAST('-infinity' AS TIMESTAMP))
-    THEN "stats"."event_time"
-  END AS TIMESTAMPTZ) AS "stats__event_timestamp"
+  "stats"."v" AS "v",
+  CAST("stats"."event_time" AS TIMESTAMPTZ) AS "stats__event_timestamp"
 FROM "spine" AS "spine"
-ASOF LEFT JOIN "stats_winners" AS "stats"
-  ON "spine"."k" = "stats"."k" AND "spine"."as_of" >= "stats"."visible_from"
+LEFT JOIN "stats_rows" AS "stats"
+  ON "spine"."spine_row" = "stats"."spine_row"
 ORDER BY
   "spine"."spine_row";

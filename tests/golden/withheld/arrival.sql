@@ -15,55 +15,54 @@ CREATE TEMP VIEW entity_df AS
 SELECT * FROM (VALUES (1, TIMESTAMP '2024-01-01 12:00:00'), (1, TIMESTAMP '2024-01-06 00:00:00'), (2, TIMESTAMP '2024-01-08 00:00:00'), (2, TIMESTAMP '2024-01-09 00:00:00')) AS rows(k, event_timestamp);
 
 -- compiled:
-WITH "spine" AS (
+WITH "spine" AS MATERIALIZED (
   SELECT
     *,
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
-), "stats_rows" AS (
+), "stats_found" AS MATERIALIZED (
   SELECT
-    "k",
-    "event_time",
-    "arrival",
-    "recorded",
-    "event_time" AS "visible_from",
-    ROW_NUMBER() OVER (
-      PARTITION BY "k"
-      ORDER BY "event_time" NULLS FIRST, "recorded" NULLS FIRST, "v" NULLS FIRST
-    ) AS "recency"
-  FROM (
+    "spine"."spine_row",
+    ANY_VALUE("spine"."as_of") AS "as_of",
+    ANY_VALUE("spine"."k") AS "k",
+    MAX("row"."event_time") AS "event_time"
+  FROM "spine" AS "spine"
+  JOIN (
     SELECT
-      *,
-      "recorded" AS "arrival"
-    FROM (
-      SELECT
-        *,
-        "t" AS "event_time",
-        "loaded_at" AS "recorded"
-      FROM "wh"."main"."stats"
-    ) AS "stamped"
-  ) AS "known"
-  WHERE
-    NOT "event_time" IS NULL AND NOT "k" IS NULL
-), "stats_winners" AS (
+      "k",
+      "t" AS "event_time",
+      "loaded_at" AS "recorded"
+    FROM "wh"."main"."stats"
+  ) AS "row"
+    ON "spine"."k" = "row"."k" AND "row"."event_time" <= "spine"."as_of"
+  GROUP BY
+    "spine"."spine_row"
+), "newest" AS (
   SELECT
-    *
-  FROM "stats_rows"
+    NOT COALESCE("row"."arrival" <= "found"."as_of", FALSE) AS "late"
+  FROM "stats_found" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "t" AS "event_time",
+      "loaded_at" AS "recorded",
+      "loaded_at" AS "arrival"
+    FROM "wh"."main"."stats"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
   QUALIFY
-    "recency" = MAX("recency") OVER (
-      PARTITION BY "k"
-      ORDER BY "visible_from" NULLS FIRST
-      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    )
+    LEAD(TRUE) OVER (
+      PARTITION BY "found"."spine_row"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST
+    ) IS NULL
 )
 SELECT
   COUNT(*) FILTER(WHERE
-    NOT "stats"."event_time" IS NULL
-    AND (
-      "stats"."arrival" IS NULL OR "stats"."arrival" > "spine"."as_of"
-    )) AS "withheld",
-  COUNT(*) AS "spine_rows"
-FROM "spine" AS "spine"
-ASOF LEFT JOIN "stats_winners" AS "stats"
-  ON "spine"."k" = "stats"."k" AND "spine"."as_of" >= "stats"."visible_from";
+    "late") AS "withheld",
+  (
+    SELECT
+      COUNT(*)
+    FROM "spine"
+  ) AS "spine_rows"
+FROM "newest";

@@ -1,0 +1,121 @@
+"""Fetch: the features of the rows that were found, ties settled, each spine row at most once."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from fstore.compile.find import ROW, Search, pairs_name
+from fstore.compile.sql import cte, joined, quoted, select, table_as
+from fstore.compile.visibility import (
+    arrived,
+    arrives_by_row,
+    at_same_time,
+    kept_columns,
+    ranked_last,
+    tie_breakers,
+)
+
+FOUND = "found"  # the alias of the row that was found
+
+
+def fetched(
+    search: Search, features: tuple[str, ...], *, from_pairs: bool, unique: bool
+) -> list[exp.CTE]:
+    """Return the CTEs that end in ``<join>_rows``: place, features, E.
+
+    ``unique`` says that no two rows of the view have equal keys and E, so that there are no ties.
+    Otherwise the rows of spine rows that fetched more than one are fetched again, whole, and the
+    greatest is kept; where nothing is tied, which two counts tell, that costs nothing.
+    """
+    name = search.join.name
+    first = _from_pairs(search, features) if from_pairs else _matches(search, features)
+    if unique:
+        return [cte(rows_name(search), first)]
+    fetched_name, tied, settled = f"{name}_fetched", f"{name}_tied", f"{name}_settled"
+    place = search.names.row
+    return [
+        cte(fetched_name, first, kept=True),
+        cte(tied, _tied(search, fetched_name), kept=True),
+        cte(settled, _settled(search, features, tied)),
+        cte(rows_name(search), _without_ties(fetched_name, tied, settled, place)),
+    ]
+
+
+def rows_name(search: Search) -> str:
+    """Return the name of the CTE that holds what each spine row sees of the view."""
+    return f"{search.join.name}_rows"
+
+
+def _columns(search: Search, features: tuple[str, ...]) -> list[exp.Expr]:
+    """Return what is fetched: the place, what the features need, E."""
+    kept = kept_columns(search.join.view, search.built, features)
+    return [
+        quoted(search.names.row, FOUND),
+        *(quoted(column, ROW) for column in kept),
+        quoted(search.clocks.event_time, FOUND),
+    ]
+
+
+def _matches(
+    search: Search,
+    features: tuple[str, ...],
+    among: str | None = None,
+    carried: tuple[str, ...] = (),
+) -> exp.Select:
+    """Return the view's rows that have the keys and the E of a row that was found, and its A."""
+    view, names = search.join.view, search.names
+    on: list[exp.Expr] = [
+        exp.EQ(this=quoted(key, FOUND), expression=quoted(key, ROW)) for key, _ in search.join.keys
+    ]
+    on.append(at_same_time(search.clocks, ROW, quoted(search.clocks.event_time, FOUND)))
+    if arrives_by_row(view):
+        on.append(arrived(search.clocks, ROW, quoted(names.as_of, FOUND)))
+    kept = (*kept_columns(view, search.built, features), *carried)
+    query = select(_columns(search, features), table_as(among or search.found, FOUND))
+    query.append("joins", joined(search.rows(kept), on))
+    return query
+
+
+def _from_pairs(search: Search, features: tuple[str, ...]) -> exp.Select:
+    """Return those of the pairs that have the E that was found."""
+    row = search.names.row
+    on: list[exp.Expr] = [
+        exp.EQ(this=quoted(row, FOUND), expression=quoted(row, ROW)),
+        at_same_time(search.clocks, ROW, quoted(search.clocks.event_time, FOUND)),
+    ]
+    query = select(_columns(search, features), table_as(search.found, FOUND))
+    query.append("joins", joined(table_as(pairs_name(search), ROW), on))
+    return query
+
+
+def _tied(search: Search, fetched_name: str) -> exp.Select:
+    """Return the rows of ``found`` for which more than one row came."""
+    row = search.names.row
+
+    def count(name: str) -> exp.Expr:
+        every = exp.Count(this=exp.Star(), big_int=True)
+        return exp.Subquery(this=select([every], exp.table_(name, quoted=True)))
+
+    more = exp.GT(this=count(fetched_name), expression=count(search.found))
+    several = select([quoted(row)], exp.table_(fetched_name, quoted=True)).where(more, copy=False)
+    several.set("group", exp.Group(expressions=[quoted(row)]))
+    two = exp.GT(this=exp.Count(this=exp.Star(), big_int=True), expression=exp.Literal.number(1))
+    several.set("having", exp.Having(this=two))
+    query = select([exp.Star()], table_as(search.found, FOUND))
+    return query.where(exp.In(this=quoted(row, FOUND), query=several.subquery()), copy=False)
+
+
+def _settled(search: Search, features: tuple[str, ...], tied: str) -> exp.Select:
+    """Return of the rows of each tied spine row the greatest."""
+    by = tie_breakers(search.join.view, search.built)
+    query = _matches(search, features, tied, by)
+    last = ranked_last(search.clocks, ROW, quoted(search.names.row, FOUND), by)
+    return query.qualify(last, copy=False)
+
+
+def _without_ties(fetched_name: str, tied: str, settled: str, row: str) -> exp.Query:
+    single = select([exp.Star()], table_as(fetched_name, "fetched"))
+    same = [exp.EQ(this=quoted(row, "fetched"), expression=quoted(row, "tied"))]
+    single.append("joins", joined(table_as(tied, "tied"), same, kind="ANTI"))
+    rest = select([exp.Star()], exp.table_(settled, quoted=True))
+    return exp.union(single, rest, distinct=False)

@@ -1,0 +1,224 @@
+"""Find: for each spine row the E of the row to see, from keys and clocks alone.
+
+Every way gives the same rows, ``<join>_found``: the spine row's place and time, the keys, and E.
+A spine row without a visible row has none. Which of the rows with that E is the one to see is
+settled when they are fetched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from fstore.compile.request import Join
+from fstore.compile.spine import NAME, Spine, SpineNames, asked_keys, from_spine
+from fstore.compile.sql import (
+    aliased,
+    any_value,
+    cte,
+    joined,
+    quoted,
+    select,
+    subquery_as,
+    table_as,
+    table_of,
+)
+from fstore.compile.visibility import (
+    Clocks,
+    arrives_by_row,
+    fresh,
+    happened_by,
+    kept_columns,
+    newest_known,
+    reach,
+    stamped,
+    visible,
+    visible_since,
+)
+from fstore.definitions import Column
+
+ROW = "row"  # the alias of a view's row, of which a join with the spine is made
+
+
+@dataclass(frozen=True)
+class Search:
+    """One join of a request with the names that its part of the query uses.
+
+    ``source`` is the view's relation, or the CTE that holds its rows where reading it means
+    computing it.
+    """
+
+    join: Join
+    built: tuple[Column, ...]
+    spine: Spine
+    names: SpineNames
+    computed: str | None = None
+
+    @property
+    def clocks(self) -> Clocks:
+        return Clocks.of(self.join.view, self.built)
+
+    @property
+    def found(self) -> str:
+        return f"{self.join.name}_found"
+
+    @property
+    def as_of(self) -> exp.Expr:
+        return quoted(self.names.as_of, self.names.alias)
+
+    def source(self) -> exp.Expr:
+        """Return the view's rows, as they were built."""
+        if self.computed is not None:
+            return exp.table_(self.computed, quoted=True)
+        return table_of(self.join.view.relation)
+
+    def rows(self, kept: tuple[str, ...] = ()) -> exp.Expr:
+        """Return the view's rows with their clocks, under the alias ``row``."""
+        return subquery_as(stamped(self.join.view, self.built, kept, self.source()), ROW)
+
+    def asked_keys(self) -> list[tuple[str, exp.Expr]]:
+        """Return each join key with the spine's value of it."""
+        return asked_keys(self.join, self.built, self.spine, self.names)
+
+    def same_keys(self) -> list[exp.Expr]:
+        """Return the equality of each join key of a row with the spine's."""
+        return [exp.EQ(this=value, expression=quoted(key, ROW)) for key, value in self.asked_keys()]
+
+    def asked(self) -> list[exp.Expr]:
+        """Return the columns of ``found`` that the spine gives: place, time, keys."""
+        return [
+            quoted(self.names.row, self.names.alias),
+            self.as_of,
+            *(aliased(value, key) for key, value in self.asked_keys()),
+        ]
+
+
+def _greatest(search: Search, pairs: exp.Select) -> exp.CTE:
+    """Return ``found`` of a query that selects place, time and keys of pairs: the greatest E.
+
+    It groups by the place alone, whose distinct values the engine can count: by them it estimates
+    how few rows come out, and so on which side of the next join they belong.
+    """
+    place, as_of, *keys = pairs.expressions
+    carried = [as_of, *keys] if search.join.view.created_timestamp else keys
+    event_time = search.clocks.event_time
+    same = [aliased(any_value(it.unalias()), it.alias_or_name) for it in carried]
+    newest = aliased(exp.Max(this=quoted(event_time, ROW)), event_time)
+    pairs.set("expressions", [place, *same, newest])
+    pairs.set("group", exp.Group(expressions=[place.copy()]))
+    return cte(search.found, pairs, kept=True)
+
+
+def bounded(search: Search) -> list[exp.CTE]:
+    """Compare each spine row with every row of its key: a hash join, then the greatest E."""
+    view, clocks = search.join.view, search.clocks
+    pair = [*search.same_keys(), *visible(view, clocks, ROW, search.as_of)]
+    query = select(search.asked(), from_spine(search.names))
+    query.append("joins", joined(search.rows(), pair))
+    return [_greatest(search, query)]
+
+
+def bucketed(search: Search) -> list[exp.CTE]:
+    """Compare each spine row with the rows of its key in two stretches of time, each a ttl long.
+
+    Whatever is visible at q lies in the stretch of q or in the one before. Rows without a finite
+    time meet in stretch 0.
+    """
+    view, clocks, names = search.join.view, search.clocks, search.names
+    assert view.ttl is not None, "bucketed was refused for a view without ttl"
+    name = f"{search.join.name}_stretches"
+    length = exp.Literal.number(view.ttl.seconds * 1_000_000)
+
+    def stretch(time: exp.Expr) -> exp.Expr:
+        micros = exp.Anonymous(this="EPOCH_US", expressions=[time])
+        whole = exp.IntDiv(this=micros, expression=length.copy())
+        return exp.Coalesce(this=whole, expressions=[exp.Literal.number(0)])
+
+    own = stretch(search.as_of)
+    before = exp.Sub(this=own.copy(), expression=exp.Literal.number(1))
+    parts = [
+        select([*search.asked(), aliased(place, names.stretch)], from_spine(names))
+        for place in (own, before)
+    ]
+    stretches = cte(name, exp.union(*parts, distinct=False), kept=True)
+
+    keys = [key for key, _ in search.join.keys]
+    q = quoted(names.as_of, names.alias)
+    pair: list[exp.Expr] = [
+        exp.EQ(this=quoted(key, names.alias), expression=quoted(key, ROW)) for key in keys
+    ]
+    pair.append(
+        exp.EQ(
+            this=quoted(names.stretch, names.alias),
+            expression=stretch(quoted(clocks.event_time, ROW)),
+        )
+    )
+    pair += visible(view, clocks, ROW, q)
+    asked = [quoted(column, names.alias) for column in (names.row, names.as_of, *keys)]
+    query = select(asked, table_as(name, names.alias))
+    query.append("joins", joined(search.rows(), pair))
+    return [stretches, _greatest(search, query)]
+
+
+def asof(search: Search) -> list[exp.CTE]:
+    """Look up each spine row's time among the ordered times of its key: an ASOF join.
+
+    Only rows whose key the spine asks for are put in order.
+    """
+    view, clocks, names = search.join.view, search.clocks, search.names
+    name = f"{search.join.name}_asked"
+    source = search.source()
+    ctes: list[exp.CTE] = []
+    if search.join.keys:
+        needed = dict.fromkeys((*view.join_keys, view.event_timestamp))
+        if view.created_timestamp:
+            needed[view.created_timestamp] = None
+        rows = select(
+            [quoted(column, ROW) for column in needed],
+            exp.alias_(source, ROW, table=True, quoted=True),
+        )
+        rows.append("joins", joined(table_as(NAME, names.alias), search.same_keys(), kind="SEMI"))
+        ctes.append(cte(name, rows))
+        source = exp.table_(name, quoted=True)
+
+    if arrives_by_row(view):
+        ordered = newest_known(view, search.built, source)
+        since = visible_since(clocks, ROW, search.as_of)
+    else:
+        ordered = stamped(view, search.built, (), source)
+        since = happened_by(clocks, ROW, reach(view, search.as_of))
+    event_time = quoted(clocks.event_time, ROW)
+    query = select([*search.asked(), event_time], from_spine(names))
+    on = [*search.same_keys(), since]
+    query.append("joins", joined(subquery_as(ordered, ROW), on, method="ASOF"))
+    within = fresh(view, clocks, ROW, search.as_of)
+    if within:
+        query.where(*within, copy=False)
+    return [*ctes, cte(search.found, query, kept=True)]
+
+
+def pairs(search: Search, features: tuple[str, ...]) -> list[exp.CTE]:
+    """Keep every visible pair of a spine row and a row, with its features: one pass for few pairs.
+
+    Only ``found`` and the fetch of the winners are left to do among these pairs.
+    """
+    view, clocks, names = search.join.view, search.clocks, search.names
+    kept = kept_columns(view, search.built, features)
+    pair = [*search.same_keys(), *visible(view, clocks, ROW, search.as_of)]
+    values = [*search.asked(), *(quoted(name, ROW) for name in kept)]
+    values.append(quoted(clocks.event_time, ROW))
+    query = select(values, from_spine(names))
+    query.append("joins", joined(search.rows(kept), pair))
+    name = pairs_name(search)
+    keys = [key for key, _ in search.join.keys]
+    asked: list[exp.Expr] = [quoted(column, ROW) for column in (names.row, names.as_of, *keys)]
+    return [
+        cte(name, query, kept=True),
+        _greatest(search, select(asked, table_as(name, ROW))),
+    ]
+
+
+def pairs_name(search: Search) -> str:
+    """Return the name of the CTE that :func:`pairs` keeps its pairs in."""
+    return f"{search.join.name}_pairs"

@@ -1,0 +1,139 @@
+"""Which way each view's winners are found: chosen by what the ways cost, or as the caller says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fstore.compile.request import FeatureRequest, Join
+from fstore.errors import RequestError, did_you_mean
+
+
+class Plan(StrEnum):
+    """The ways to find winners. All give the same rows (see :mod:`fstore.compile.find`)."""
+
+    PAIRS = "pairs"
+    BOUNDED = "bounded"
+    BUCKETED = "bucketed"
+    ASOF = "asof"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is known of one join before it runs.
+
+    ``rows`` of the view and ``spine_rows`` are counted, the other numbers estimated: ``matched``
+    are the rows of the view whose key the spine asks for; ``pairs`` of a spine row and a row have
+    equal keys; of them, ``visible`` are visible pairs, and ``stretched`` lie in the two stretches
+    of a ttl that a spine row looks at (both None where no ttl bounds them). ``features`` is how
+    many columns are fetched.
+    """
+
+    rows: int
+    spine_rows: int
+    matched: int
+    pairs: int
+    visible: int | None
+    stretched: int | None
+    features: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The plan taken for a join, and why.
+
+    ``computed``: the view is more than a scan, and is computed once. ``unique``: its rows are known
+    to have no ties on keys and E.
+    """
+
+    plan: Plan
+    reason: str
+    computed: bool = False
+    unique: bool = False
+
+
+def plan_named(name: str | None) -> Plan | None:
+    """Return the plan that the caller forces; None where the choice is ours."""
+    if name is None:
+        return None
+    if name in tuple(Plan):
+        return Plan(name)
+    known = [plan.value for plan in Plan]
+    raise RequestError(
+        f"plan {name!r} is not one: give {', '.join(known)}, or leave it out and the cheapest is "
+        f"taken.{did_you_mean(str(name), known)}"
+    )
+
+
+def check_forced(request: FeatureRequest, plan: Plan | None) -> None:
+    """Raise RequestError where the plan that the caller forces cannot find a view's winners."""
+    if plan is not Plan.BUCKETED:
+        return
+    without = [join.view.reference for join in request.joins if join.view.ttl is None]
+    if without:
+        raise RequestError(
+            f"plan 'bucketed' cuts time into stretches of a ttl, and {without[0]} has none: give "
+            "it a ttl, or take another plan."
+        )
+
+
+# Nanoseconds of one core, as measured on tables and Parquet of 5 million rows (benchmarks/).
+_SCAN = 10  # a row's keys and clocks read and looked up, where no key matches
+_FEATURE = 4  # one feature of one row read
+_PROBE = 60  # a row whose key is asked for looked up among the spine's
+_PAIR = 12  # two rows of equal key compared
+_MATCH = 60  # a visible pair taken into the aggregate
+_CARRY = 25  # one feature of a visible pair kept
+_ORDER = 14  # a row put in order, for each halving of the rows
+_FETCH = 40  # a row looked up among those found
+
+
+def costs(join: Join, sizes: Sizes) -> dict[Plan, float]:
+    """Return what each plan that can serve costs, in nanoseconds of one core."""
+    scan = sizes.rows * _SCAN + sizes.matched * _PROBE
+    wide = sizes.rows * sizes.features * _FEATURE
+    fetch = sizes.rows * (_SCAN + _FETCH) + wide
+    seen = sizes.pairs if sizes.visible is None else sizes.visible
+    ordered = sizes.matched + sizes.spine_rows
+    found: dict[Plan, float] = {
+        Plan.ASOF: scan + ordered * max(ordered, 2).bit_length() * _ORDER + fetch,
+        Plan.BOUNDED: scan + sizes.pairs * _PAIR + seen * _MATCH + fetch,
+        Plan.PAIRS: scan + wide + sizes.pairs * _PAIR + seen * (_MATCH + sizes.features * _CARRY),
+    }
+    if join.view.ttl is not None and sizes.stretched is not None:
+        found[Plan.BUCKETED] = (
+            scan + sizes.spine_rows * _PROBE + sizes.stretched * _PAIR + seen * _MATCH + fetch
+        )
+    return found
+
+
+def choose(
+    join: Join, sizes: Sizes | None, forced: Plan | None, *, computed: bool, unique: bool
+) -> Taken:
+    """Return the plan for a join: the one forced, else the cheapest by what is known."""
+    if forced is not None:
+        return Taken(forced, "asked for by plan=", computed, unique)
+    if not join.keys:
+        return Taken(Plan.ASOF, "it has no join key: every row is of one key", computed, unique)
+    if sizes is None:
+        what = "the view" if computed else "entity_df"
+        reason = f"{what} is computed as it is read, so how many rows meet is unknown"
+        return Taken(Plan.ASOF, reason, computed, unique)
+    found = costs(join, sizes)
+    cheapest = min(found, key=lambda plan: found[plan])
+    return Taken(cheapest, _why(cheapest, sizes, found), computed, unique)
+
+
+def _why(plan: Plan, sizes: Sizes, found: dict[Plan, float]) -> str:
+    pairs = f"about {sizes.pairs:,} pairs of equal key"
+    if sizes.visible is not None:
+        pairs += f", {sizes.visible:,} of them within ttl"
+    others = ", ".join(
+        f"{other.value} {cost / 1e9:.2g}"
+        for other, cost in sorted(found.items(), key=lambda it: it[1])
+        if other is not plan
+    )
+    return (
+        f"{sizes.rows:,} rows under {sizes.spine_rows:,} spine rows, {pairs}; "
+        f"{found[plan] / 1e9:.2g} s of one core expected ({others})"
+    )

@@ -1,0 +1,536 @@
+"""Work that takes long: its limits hold, Ctrl-C stops it, and it says how far it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+import fstore
+from fstore.cli import main, progress
+from fstore.definitions import Column
+from fstore.jobs.materialize import online_store
+from fstore.offline import job as job_module
+from fstore.offline.failure import query_error
+from fstore.offline.progress import run, watching
+from fstore.offline.stream import batches
+from fstore.online.protocol import Batch
+from tests.harness import WAREHOUSE, View, in_memory, make_project, write_yaml
+
+COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "x": "BIGINT"}
+META = {"entities": {"user": "k"}, "event_timestamp": "t"}
+FAST = View("v", COLUMNS, [(key, "2024-01-01 00:00:00", key * 10) for key in range(100)], META)
+ENDLESS = "range(10_000_000) AS a(i), range(10_000_000) AS b(j)"
+SLOW = f"SELECT (i + j) % 10 AS k, TIMESTAMP '2024-01-01' AS t, i AS x FROM {ENDLESS}"
+ONE = "SELECT 1 AS k, TIMESTAMP '2024-01-02' AS event_timestamp"
+STREAMING = f"SELECT i % 100 AS k, TIMESTAMP '2024-01-02' AS event_timestamp FROM {ENDLESS}"
+COUNTED = f"SELECT count(*) AS k, TIMESTAMP '2024-01-02' AS event_timestamp FROM {ENDLESS}"
+# About 80 MB to sort.
+SORTED = (
+    "SELECT i % 100 AS k, TIMESTAMP '2024-01-02' AS event_timestamp, i, "
+    "repeat(md5(i::VARCHAR), 4) AS padding FROM range(500_000) AS r(i) ORDER BY hash(i)"
+)
+# What a session may use, told by the session.
+TOLD = ONE + "".join(
+    f", current_setting('{name}') AS {name}" for name in ("memory_limit", "threads")
+)
+TOLD += ", current_setting('temp_directory') AS temp_directory"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    directory = make_project(tmp_path / "p", [FAST])
+    set_in_profile(directory, "settings", max_temp_directory_size="2GB")  # endless work has an end
+    return directory
+
+
+def set_in_profile(project: Path, key: str, **values: str) -> None:
+    profiles = yaml.safe_load((project / "profiles.yml").read_text())
+    profiles["shop"]["outputs"]["dev"][key] = values
+    write_yaml(project / "profiles.yml", profiles)
+
+
+def files(directory: Path) -> list[str]:
+    found = (path for path in directory.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(directory)) for path in found)
+
+
+def cli(project: Path, *arguments: str, code: int = 0) -> Result:
+    verb, *rest = arguments
+    result = CliRunner(env={"FORCE_COLOR": None}).invoke(
+        main, [verb, "--project-dir", str(project), *rest]
+    )
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+# -- limits
+
+
+def told(project: Path, *flags: str) -> dict[str, Any]:
+    asked = ("get-historical-features", "-e", TOLD, "-f", "v:x", "--json", *flags)
+    answer: dict[str, Any] = json.loads(cli(project, *asked).stdout)
+    return answer
+
+
+def test_limits_of_fstore_yml_and_of_flags(project: Path, tmp_path: Path) -> None:
+    found = told(project)
+    assert found["temp_directory"] == str(project / ".fstore" / "dev" / "tmp")
+    write_yaml(project / "fstore.yml", {"memory_limit": "512MiB", "temp_directory": "spill"})
+    found = told(project, "--threads", "1")
+    assert (found["memory_limit"], found["threads"]) == ("512.0 MiB", 1)
+    assert found["temp_directory"] == str(project / "spill")
+    flags = ("--memory-limit", "256MiB", "--temp-directory", str(tmp_path / "a" / "b"))
+    found = told(project, *flags)
+    assert (found["memory_limit"], found["temp_directory"]) == (
+        "256.0 MiB",
+        str(tmp_path / "a" / "b"),
+    )
+    for verb in ("materialize", "materialize-incremental"):
+        assert "100" in cli(project, verb, *flags, "--threads", "1").stdout
+
+
+def test_limits_from_python(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_yaml(project / "fstore.yml", {"memory_limit": "512MiB", "threads": 1})
+    monkeypatch.chdir(project.parent)
+    store = fstore.FeatureStore(project, threads=2, temp_directory=Path("near"))
+    settings = store.project.settings
+    assert (settings.memory_limit, settings.threads) == ("512MiB", 2)
+    assert settings.temp_directory == str(project.parent / "near")
+    with pytest.raises(fstore.RequestError, match=r"^memory_limit: 'lots' is not a size; write"):
+        fstore.FeatureStore(project, memory_limit="lots")
+    with pytest.raises(fstore.RequestError, match=r"^threads: must be a whole number of at leas"):
+        fstore.FeatureStore(project, threads=0)
+
+
+@pytest.mark.parametrize("key", ["settings", "config_options"])
+def test_a_profile_has_its_say_on_limits(project: Path, key: str) -> None:
+    set_in_profile(project, key, temp_directory="/of/the/profile", memory_limit="300MiB")
+    found = told(project)
+    assert (found["temp_directory"], found["memory_limit"]) == ("/of/the/profile", "300.0 MiB")
+    assert told(project, "--memory-limit", "1GiB")["memory_limit"] == "1.0 GiB"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--memory-limit", "lots"), "'lots' is not a size: write 4GB or 80%"),
+        (("--memory-limit", "0GB"), "'0GB' is not a size: write 4GB or 80%"),
+        (("--threads", "0"), "0 is not in the range x>=1"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["get-historical-features", "materialize"])
+def test_flags_that_are_wrong(project: Path, verb: str, flags: tuple[str, str], words: str) -> None:
+    assert words in cli(project, verb, *flags, code=2).stderr
+
+
+def test_a_temp_directory_that_cannot_be_used(project: Path) -> None:
+    (project / "taken").write_text("a file")
+    words = rf"temp_directory {project}/taken/x cannot be used: .*Not a directory.* Name another"
+    with pytest.raises(fstore.ProjectError, match=words):
+        fstore.FeatureStore(project, temp_directory=project / "taken" / "x").materialize()
+    flags = ("--temp-directory", str(project / "taken" / "x"))
+    asked = ("get-historical-features", "-e", ONE, "-f", "v:x", *flags)
+    assert "cannot be used" in cli(project, *asked, code=1).stderr
+
+
+def checksum(path: Path) -> object:
+    """Of the rows in their order."""
+    rows = "read_parquet(?, file_row_number = true)"
+    query = f"SELECT count(*), sum(hash(file_row_number, i, x, padding)) FROM {rows}"
+    with duckdb.connect() as connection:
+        return connection.execute(query, [str(path)]).fetchone()
+
+
+def test_what_exceeds_memory_goes_to_disk_and_leaves(project: Path, tmp_path: Path) -> None:
+    def make(name: str, **limits: Any) -> Path:
+        store = fstore.FeatureStore(project, threads=2, **limits)
+        return store.get_historical_features(SORTED, ["v:x"]).to_parquet(tmp_path / name)
+
+    before = files(project)
+    whole = make("whole.parquet")
+    assert checksum(make("spilled.parquet", memory_limit="120MB")) == checksum(whole)
+    assert files(project) == before
+    assert not (project / ".fstore" / "dev" / "tmp").exists()
+    own = tmp_path / "own"
+    make("own.parquet", memory_limit="120MB", temp_directory=own)
+    assert files(own) == []
+
+    (project / ".fstore" / "dev").rmdir()
+    (project / ".fstore").rmdir()
+    (project / ".fstore").write_text("in the way")
+    with pytest.raises(fstore.OutOfMemoryError, match="there is no temp_directory") as caught:
+        make("none.parquet", memory_limit="120MB")
+    assert str(caught.value).startswith(
+        "The query needs more than memory_limit, which is 114.4 MiB (for 2 threads), and there is "
+        "no temp_directory for the rest. Choose a temp_directory that can be written to, or a "
+        "higher memory_limit: in fstore.yml, or as options of the command. DuckDB: Out of Memory"
+    )
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, MemoryError)
+    assert not list(tmp_path.glob("*none*")) + list(tmp_path.glob(".*none*"))
+
+
+OUTPUTS: dict[str, Callable[[fstore.RetrievalJob], object]] = {
+    "arrow": lambda made: made.to_arrow(),
+    "batches": lambda made: list(made.to_batches()),
+    "df": lambda made: made.to_df(),
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_memory_that_is_too_small_even_so(project: Path, output: str) -> None:
+    store = fstore.FeatureStore(project, memory_limit="8MB", threads=1)
+    made = store.get_historical_features(SORTED, ["v:x"])
+    with pytest.raises(fstore.OutOfMemoryError) as caught:
+        OUTPUTS[output](made)
+    tmp = project / ".fstore" / "dev" / "tmp"
+    assert str(caught.value).startswith(
+        "The query needs more than memory_limit, which is 7.6 MiB (for 1 threads), though all that "
+        f"may go to temp_directory ({tmp}) does. Choose a higher memory_limit, or fewer threads"
+    )
+    assert (caught.value.memory_limit, caught.value.threads) == ("7.6 MiB", 1)
+    assert caught.value.temp_directory == str(tmp)
+    assert not caught.value.disk_full
+    assert files(project / ".fstore") == []
+
+
+def test_a_disk_that_is_too_small(project: Path, tmp_path: Path) -> None:
+    set_in_profile(project, "settings", max_temp_directory_size="10MB")
+    asked = ("get-historical-features", "-e", SORTED, "-f", "v:x", "--memory-limit", "50MB")
+    said = cli(project, *asked, "--threads", "2", "-o", str(tmp_path / "a.parquet"), code=1).stderr
+    tmp = project / ".fstore" / "dev" / "tmp"
+    assert (
+        "Error: The query needs more than memory_limit, which is 47.6 MiB (for 2 threads), and the "
+        f"rest does not fit into temp_directory, which is {tmp}. Choose a temp_directory with more "
+        "room, or a higher memory_limit: in fstore.yml, or as options of the command. DuckDB: Out "
+        "of Memory Error: failed to offload data block"
+    ) in said
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_disk_that_others_fill() -> None:
+    place = "/x/duckdb_temp_1_0_storage_DEFAULT-6.tmp"
+    words = f'IO Error: Could not write file "{place}": No space left'
+    with duckdb.connect() as connection:
+        error = query_error(connection, OSError(f"{words} on device"))
+        assert isinstance(error, fstore.OutOfMemoryError)
+        assert error.disk_full
+        assert str(error).endswith(f"DuckDB: {words} on device")
+        elsewhere = query_error(connection, OSError("/x/a.parquet: No space left on device"))
+        assert not isinstance(elsewhere, fstore.OutOfMemoryError)
+
+
+def test_a_materialize_that_lacks_memory(project: Path) -> None:
+    store = fstore.FeatureStore(project, memory_limit="12MB", threads=1)
+    rebuild(project, "SELECT i AS k, TIMESTAMP '2024-01-01' AS t, i AS x FROM range(3000000) r(i)")
+    with pytest.raises(fstore.OutOfMemoryError, match=r"v \(models/v.sql\).* memory_limit, which"):
+        store.materialize()
+    assert store.status() is None
+    assert files(project / ".fstore") == ["dev/.gitignore", "dev/online/LOCK"]
+
+
+def rebuild(project: Path, select: str) -> None:
+    with duckdb.connect(str(project / WAREHOUSE)) as connection:
+        connection.execute(f"DROP TABLE v; CREATE VIEW v AS {select}")
+
+
+# -- a SQL spine
+
+
+class OnlyExecutes:
+    """A connection that hands out no rows; it keeps what it ran."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection, self.ran = connection, []
+
+    def execute(self, sql: str) -> None:
+        self.ran.append(sql)
+        self.connection.execute(sql)
+
+    def query_progress(self) -> float:
+        return self.connection.query_progress()
+
+
+def test_a_sql_spine_never_passes_through_python(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fstore.FeatureStore(project).get_historical_features(SORTED, ["v:x"])
+    opened: list[OnlyExecutes] = []
+
+    @contextmanager
+    def only_executes(self: fstore.RetrievalJob) -> Iterator[OnlyExecutes]:
+        with job_module.open_warehouse(self.project) as connection:
+            job_module.put_spine(connection, self.spine_sql, None)
+            opened.append(OnlyExecutes(connection))
+            yield opened[0]
+
+    monkeypatch.setattr(fstore.RetrievalJob, "_opened", only_executes)
+    path = made.to_parquet(tmp_path / "a.parquet")
+    (statement,) = opened[0].ran
+    assert statement.startswith("COPY (")
+    assert pq.read_metadata(path).num_rows == 500_000
+    with pytest.raises(AttributeError):
+        made.to_arrow()
+
+
+# -- how far it is
+
+
+def test_who_watches_is_told(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[tuple[str, float | None]] = []
+    made = fstore.FeatureStore(project).get_historical_features(SORTED, ["v:x"])
+    with watching(lambda name, part: told.append((name, part))):
+        while not any(part for _, part in told):
+            assert made.to_arrow().num_rows == 500_000
+    assert {name for name, _ in told} == {"Making the training set"}
+    assert all(part is None or 0 <= part <= 1 for _, part in told)
+    count = len(told)
+    made.to_arrow()
+    assert len(told) == count, "only inside the block"
+    assert capfd.readouterr() == ("", ""), "a library prints nothing"
+
+
+def test_work_in_a_thread_is_as_work_without() -> None:
+    with duckdb.connect() as connection:
+        assert run("it", lambda: 7, connection) == 7
+        with pytest.raises(ZeroDivisionError):
+            run("it", lambda: 1 / 0, connection)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_lines_in_a_log(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown() as display:
+        for clock[0], part in ((0.5, 0.1), (9, None), (10, 0.25), (11, 0.5), (20, 0.2), (29, 0.9)):
+            display.tell("Making", part)
+    assert capsys.readouterr() == ("", "Making: 25%, 10 s\nMaking: 50%, 20 s\n")
+    with progress.shown() as display:
+        clock[0] = 40
+        display.tell("Making", None)
+    assert capsys.readouterr().err == "Making: 11 s\n"
+
+
+def test_lines_of_several_steps(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown() as display:
+        display.begin("one", 0, 2)
+        clock[0] = 10
+        display.tell("one", 0.5)
+        display.begin("two", 1, 2)
+        clock[0] = 20
+        display.tell("two", None)
+        display.begin("two", 2, 2)
+    lines = ["1/2 one", "1/2 one: 25%, 10 s", "2/2 two", "2/2 two: 50%, 20 s"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+@contextmanager
+def on_a_terminal(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The command, its standard error on a terminal: the process, and where to read that."""
+    ours, theirs = os.openpty()
+    env = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
+    command = [sys.executable, "-m", "fstore", *arguments]
+    with subprocess.Popen(command, stderr=theirs, env=env, **options) as process:
+        os.close(theirs)
+        try:
+            yield process, ours
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def read_until(terminal: int, pattern: str, seconds: float = 60) -> str:
+    """What a terminal shows until there is a match; to its end where the pattern is empty."""
+    shown, deadline = "", time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            shown += os.read(terminal, 10_000).decode(errors="replace")
+        except OSError:  # the other end is closed
+            break
+        if pattern and re.search(pattern, shown):
+            return shown
+    assert not pattern, shown
+    return shown
+
+
+def test_a_bar_on_a_terminal_that_ctrl_c_removes(project: Path, tmp_path: Path) -> None:
+    asked = ("get-historical-features", "--project-dir", str(project), "-f", "v:x")
+    with on_a_terminal(*asked, "-e", COUNTED, stdout=subprocess.PIPE) as (process, terminal):
+        shown = read_until(terminal, "Making the training set .*0:00:0[1-9]")
+        assert "Making" in shown
+        process.send_signal(signal.SIGINT)
+        rest = read_until(terminal, "Interrupted")
+        assert process.wait(20) == 130
+        assert process.stdout is not None
+        assert process.stdout.read() == b"k,event_timestamp,x\n", "the bar is not in the rows"
+    assert "Traceback" not in rest
+
+
+def test_no_bar_for_short_work(project: Path, tmp_path: Path) -> None:
+    asked = ("get-historical-features", "--project-dir", str(project), "-f", "v:x", "-e", ONE)
+    with on_a_terminal(*asked, "-o", str(tmp_path / "a.parquet")) as (process, terminal):
+        shown = read_until(terminal, "")
+        assert process.wait(20) == 0
+    assert "Making" not in shown
+    assert "a.parquet" in shown
+
+
+# -- Ctrl-C
+
+
+@pytest.mark.parametrize("output", ["arrow", "df", "batches", "parquet"])
+@pytest.mark.parametrize("spine", [ONE, "frame"])
+def test_ctrl_c_while_the_features_are_computed(
+    project: Path, tmp_path: Path, output: str, spine: str
+) -> None:
+    rebuild(project, SLOW)
+    store = fstore.FeatureStore(project)
+    rows = in_memory().sql(ONE).to_arrow_table() if spine == "frame" else spine
+    made = store.get_historical_features(rows, ["v:x"])
+    target = tmp_path / "out" / "a.parquet"
+    target.parent.mkdir()
+    target.write_text("older")
+    outputs = OUTPUTS | {"parquet": lambda made: made.to_parquet(target)}
+    with pytest.raises(KeyboardInterrupt), watching(interrupt):
+        outputs[output](made)
+    assert files(target.parent) == ["a.parquet"]
+    assert target.read_text() == "older"
+    assert files(project / ".fstore") == []
+    with duckdb.connect(str(project / WAREHOUSE)):  # nobody has it open any more
+        pass
+
+
+def interrupt(name: str, part: float | None) -> None:
+    """A watcher that does what Ctrl-C does to the thread that it is called in."""
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_between_batches() -> None:
+    sql = f"SELECT i FROM range(500_000) AS r(i) UNION ALL SELECT i FROM {ENDLESS} WHERE i + j < 0"
+    with duckdb.connect() as connection:
+        taken = batches(connection, sql, "it", 1000)
+        assert next(taken).num_rows == 1000
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), watching(interrupt):
+            for _ in taken:
+                pass
+        assert time.monotonic() - began < 30
+
+
+def test_an_error_between_batches() -> None:
+    sql = "SELECT i, CASE WHEN i > 5_000_000 THEN error('stop') END FROM range(6_000_000) AS r(i)"
+    with duckdb.connect() as connection:
+        taken = batches(connection, sql, "it", 100_000)
+        assert next(taken).num_rows == 100_000
+        with pytest.raises(fstore.QueryError, match=r"^DuckDB: Invalid Input Error: stop$"):
+            list(taken)
+
+
+def test_ctrl_c_in_a_call_of_duckdb(project: Path) -> None:
+    """The client turns KeyboardInterrupt into an error of its own where it looks for signals."""
+    with (
+        pytest.raises(KeyboardInterrupt),
+        job_module.open_warehouse(fstore.FeatureStore(project).project),
+    ):
+        raise RuntimeError("Query interrupted")
+    with (
+        pytest.raises(RuntimeError, match="another"),
+        job_module.open_warehouse(fstore.FeatureStore(project).project),
+    ):
+        raise RuntimeError("another")
+
+
+def interrupted(project: Path, *arguments: str, when: Callable[[], object]) -> tuple[float, str]:
+    """Ctrl-C to a command once ``when`` holds; how long it then took, and what it said."""
+    verb, *rest = arguments
+    command = [sys.executable, "-m", "fstore", verb, "--project-dir", str(project), *rest]
+    said = project.parent / "said"
+    with said.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not when():
+                assert process.poll() is None, said.read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            assert process.wait(30) == 130, said.read_text()
+            return time.monotonic() - began, said.read_text()
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("spine", [STREAMING, COUNTED, SORTED.replace("500_000", "50_000_000")])
+def test_ctrl_c_of_a_file(project: Path, tmp_path: Path, spine: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    took, said = interrupted(
+        project,
+        *("get-historical-features", "-e", spine, "-f", "v:x", "-o", str(out / "a.parquet")),
+        *("--memory-limit", "200MB"),
+        when=lambda: list(out.iterdir()),
+    )
+    assert said == "Interrupted.\n"
+    assert took < 5
+    assert files(out) == []
+    assert files(project / ".fstore") == []
+
+
+def test_ctrl_c_of_a_materialize(project: Path) -> None:
+    store = fstore.FeatureStore(project)
+    store.materialize(as_of=datetime(2024, 1, 2, tzinfo=UTC))
+    before = files(project / ".fstore")
+    rebuild(project, SLOW)
+    said = project.parent / "said"
+    took, told = interrupted(
+        project, "materialize", when=lambda: said.exists() and said.read_text() == "1/1 v\n"
+    )
+    assert told == "1/1 v\nInterrupted.\n"
+    assert took < 5
+    assert files(project / ".fstore") == before
+    status = store.status()
+    assert status is not None
+    assert status.generation == 1
+    answer = store.get_online_features(["v:x"], [{"k": 7}])
+    assert answer.to_dict()["x"] == [70]
+
+
+def test_ctrl_c_while_the_file_is_written(project: Path) -> None:
+    """The source gives rows without end and cannot be interrupted: the writer must stop."""
+    store = fstore.FeatureStore(project)
+    (view,) = store.feature_views()
+    columns = tuple(Column(name, kind) for name, kind in COLUMNS.items())
+    rows = in_memory().sql(f"{ONE}, 1 AS x").to_arrow_table().rename_columns(["k", "t", "x"])
+    endless = pa.RecordBatchReader.from_batches(rows.schema, cycle(rows.to_batches()))
+    online = online_store(store.project)
+    with online.writer(1) as writer, duckdb.connect() as idle:
+        batch = Batch(view, columns, endless, datetime(2024, 1, 2, tzinfo=UTC))
+        with pytest.raises(KeyboardInterrupt), watching(interrupt):
+            run("it", lambda: writer.write(batch), idle, writer)
+        writer.interrupt()  # nothing is under way: nothing happens
+    assert store.status() is None
+    assert files(project / ".fstore") == ["dev/.gitignore", "dev/online/LOCK"]
