@@ -34,6 +34,11 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a training set."""
     for option in (
         click.option(
+            "--plan",
+            metavar="pairs|bounded|bucketed|asof",
+            help="Force how rows are found; all give the same. [default: the cheapest a view]",
+        ),
+        click.option(
             "--include-event-timestamps",
             is_flag=True,
             help="Add view__event_timestamp: when the row that was seen happened.",
@@ -62,15 +67,22 @@ def _job(store: FeatureStore, entity_df: str | None, **options: Any) -> Retrieva
 
 @click.command()
 @request_options
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Print instead how each view's rows are found and why, and DuckDB's plan.",
+)
 @opens_store
-def sql(store: FeatureStore, **options: Any) -> None:
-    """Print the SQL of a training set; nothing runs.
+def sql(store: FeatureStore, explain: bool, **options: Any) -> None:
+    """Print the SQL of a training set, which is not made: rows are only counted, to plan it.
 
     \b
-    Example:
+    Examples:
       fstore sql -e "select * from 'labels.parquet'" -f carrier_delays:avg_delay
+      fstore sql -e my_labels -f carrier_delays --explain
     """
-    click.echo(_job(store, **options).to_sql())
+    job = _job(store, **options)
+    click.echo(job.explain() if explain else job.to_sql())
 
 
 @click.command("get-historical-features")

@@ -116,7 +116,7 @@ def choose(
     if not join.keys:
         return Taken(Plan.ASOF, "it has no join key: every row is of one key", computed, unique)
     if sizes is None:
-        what = "the view" if computed else "entity_df"
+        what = join.view.reference if computed else "entity_df"
         reason = f"{what} is computed as it is read, so how many rows meet is unknown"
         return Taken(Plan.ASOF, reason, computed, unique)
     found = costs(join, sizes)
@@ -129,11 +129,11 @@ def _why(plan: Plan, sizes: Sizes, found: dict[Plan, float]) -> str:
     if sizes.visible is not None:
         pairs += f", {sizes.visible:,} of them within ttl"
     others = ", ".join(
-        f"{other.value} {cost / 1e9:.2g}"
+        f"{other.value} {cost / 1e9:,.2f}"
         for other, cost in sorted(found.items(), key=lambda it: it[1])
         if other is not plan
     )
     return (
         f"{sizes.rows:,} rows under {sizes.spine_rows:,} spine rows, {pairs}; "
-        f"{found[plan] / 1e9:.2g} s of one core expected ({others})"
+        f"expected to take {found[plan] / 1e9:,.2f} s of one core ({others})"
     )

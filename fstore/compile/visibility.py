@@ -19,6 +19,7 @@ generations, which keep more than one row a key.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -204,6 +205,16 @@ def tie_breakers(view: FeatureView, columns: tuple[Column, ...]) -> tuple[str, .
     if view.created_timestamp:
         settled.add(view.created_timestamp.casefold())
     return tuple(column.name for column in columns if column.name.casefold() not in settled)
+
+
+def settles_ties(view: FeatureView, columns: tuple[Column, ...], unique: Sequence[str]) -> bool:
+    """Whether rows that are unique in these columns never share a key and an E.
+
+    Not where E is floored, for then two of its column's values can be one E.
+    """
+    key = {name.casefold() for name in (*view.join_keys, view.event_timestamp)}
+    exact = _type_of(columns, view.event_timestamp) not in NANOSECONDS
+    return exact and {name.casefold() for name in unique} <= key
 
 
 def ranked_last(clocks: Clocks, row: str, among: exp.Expr, by: tuple[str, ...]) -> exp.Expr:

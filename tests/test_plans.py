@@ -1,0 +1,216 @@
+"""Which plan is taken, what is said of it, and that it is not an accident.
+
+That every plan gives the same rows is held by test_conformance and test_properties.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+import fstore
+from fstore.cli import main
+from fstore.compile.plans import Plan, Sizes, choose
+from fstore.compile.request import Join
+from fstore.definitions import Duration, FeatureView, Relation
+from tests import harness
+
+COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "v": "BIGINT"}
+META = {"entities": {"user": "k"}, "event_timestamp": "t"}
+SPINE = "SELECT * FROM spine_rows"
+
+
+def make(directory: Path, views: Sequence[harness.View] = (), **counts: str) -> Path:
+    """Make a project whose views are filled by SQL: ``name="SELECT ..."``."""
+    project = harness.make_project(directory, views)
+    with duckdb.connect(str(project / harness.WAREHOUSE)) as connection:
+        for name, sql in counts.items():
+            connection.execute(f"INSERT INTO {name} {sql}")
+    return project
+
+
+def spread(rows: int, keys: int, days: int = 365) -> str:
+    """Rows whose keys take turns, evenly over the days."""
+    step = days * 86_400_000_000 // rows
+    return (
+        f"SELECT i % {keys}, TIMESTAMP '2024-01-01' + to_microseconds(i * {step}), i "
+        f"FROM range({rows}) AS rows(i)"
+    )
+
+
+def spine_of(count: int, keys: int) -> pa.Table:
+    with duckdb.connect() as connection:
+        return connection.sql(
+            f"SELECT i % {keys} AS k, TIMESTAMP '2024-06-01' + to_hours(i % 1000) AS "
+            f"event_timestamp FROM range({count}) AS rows(i)"
+        ).to_arrow_table()
+
+
+def taken(project: Path, spine: Any, view: str = "stats", **asked: Any) -> Any:
+    with fstore.FeatureStore(project) as store:
+        return store.get_historical_features(spine, [view], **asked).plans[view]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    views = [
+        harness.View("stats", COLUMNS, meta=META | {"ttl": "1 day"}),
+        harness.View("dimension", COLUMNS, meta=META),
+        harness.View("hot", COLUMNS, meta=META | {"ttl": "1 day"}),
+        harness.View(
+            "joined", {}, meta=META, select="SELECT s.* FROM stats AS s JOIN dimension USING (k)"
+        ),
+        harness.View("filtered", {}, meta=META, select="SELECT * FROM stats WHERE v > 10"),
+        harness.View(
+            "world", {"w": "BIGINT", "t": "TIMESTAMP", "v": "BIGINT"}, meta=META | {"entities": {}}
+        ),
+    ]
+    return make(
+        tmp_path_factory.mktemp("plans") / "project",
+        views,
+        stats=spread(300_000, 1_000),
+        dimension=spread(2_000, 1_000),
+        hot=spread(300_000, 1),
+        world=spread(100, 1),
+    )
+
+
+def test_few_spine_rows_keep_the_pairs(project: Path) -> None:
+    assert taken(project, spine_of(50, 50)).plan is Plan.PAIRS
+
+
+def test_few_rows_a_key_are_compared_with_all(project: Path) -> None:
+    assert taken(project, spine_of(20_000, 1_000), "dimension").plan in (Plan.PAIRS, Plan.BOUNDED)
+
+
+def test_a_short_ttl_cuts_many_rows_a_key_into_stretches(project: Path) -> None:
+    found = taken(project, spine_of(50_000, 1_000))
+    assert found.plan is Plan.BUCKETED
+    assert "300,000 rows under 50,000 spine rows" in found.reason
+
+
+def test_a_hot_key_without_a_bound_is_put_in_order(tmp_path: Path) -> None:
+    project = make(
+        tmp_path / "project", [harness.View("stats", COLUMNS, meta=META)], stats=spread(250_000, 1)
+    )
+    found = taken(project, spine_of(20_000, 1))
+    assert found.plan is Plan.ASOF
+    assert re.search(r"about \d,\d{3},\d{3},\d{3} pairs of equal key", found.reason)
+
+
+def test_a_hot_key_with_a_ttl_never_compares_every_pair(project: Path) -> None:
+    assert taken(project, spine_of(20_000, 1), "hot").plan in (Plan.ASOF, Plan.BUCKETED)
+
+
+def test_what_is_computed_is_computed_once(project: Path) -> None:
+    with fstore.FeatureStore(project) as store:
+        job = store.get_historical_features(spine_of(50, 50), ["joined"])
+    found = job.plans["joined"]
+    assert (found.plan, found.computed) == (Plan.ASOF, True)
+    assert "joined is computed as it is read" in found.reason
+    assert job.to_sql().count('"main"."joined"') == 1
+
+
+def test_a_filter_is_still_a_scan(project: Path) -> None:
+    assert not taken(project, spine_of(50, 50), "filtered").computed
+
+
+def test_a_computed_spine_is_not_run_to_plan(project: Path) -> None:
+    spine = "SELECT DISTINCT k, t AS event_timestamp FROM stats"
+    assert "entity_df is computed" in taken(project, spine).reason
+
+
+def test_without_keys_there_is_one_way(project: Path) -> None:
+    assert taken(project, spine_of(50, 50), "world").plan is Plan.ASOF
+
+
+@pytest.mark.parametrize(
+    ("constraint", "unique"),
+    [
+        ("PRIMARY KEY (k, t)", True),
+        ("UNIQUE (t)", True),
+        ("UNIQUE (k, t, v)", False),
+        ("CHECK (v > 0)", False),
+    ],
+)
+def test_a_constraint_says_that_nothing_ties(tmp_path: Path, constraint: str, unique: bool) -> None:
+    project = make(tmp_path / "project", [harness.View("stats", COLUMNS, meta=META)])
+    with duckdb.connect(str(project / harness.WAREHOUSE)) as connection:
+        connection.execute(
+            f"CREATE OR REPLACE TABLE stats (k BIGINT, t TIMESTAMP, v BIGINT, {constraint})"
+        )
+    with fstore.FeatureStore(project) as store:
+        job = store.get_historical_features(spine_of(50, 50), ["stats"])
+    assert job.plans["stats"].unique is unique
+    assert ("stats_tied" in job.to_sql()) is not unique
+
+
+def test_nanoseconds_tie_when_they_are_floored(tmp_path: Path) -> None:
+    columns = COLUMNS | {"t": "TIMESTAMP_NS"}
+    project = make(tmp_path / "project", [harness.View("stats", columns, meta=META)])
+    with duckdb.connect(str(project / harness.WAREHOUSE)) as connection:
+        connection.execute("CREATE UNIQUE INDEX no_ties ON stats (k, t)")
+        connection.execute(
+            "CREATE OR REPLACE TABLE stats (k BIGINT, t TIMESTAMP_NS, v BIGINT, UNIQUE (k, t))"
+        )
+        connection.execute(
+            "INSERT INTO stats VALUES (1, '2024-01-01 00:00:00.000000001', 1), "
+            "(1, '2024-01-01 00:00:00.000000002', 2)"
+        )
+    with fstore.FeatureStore(project) as store:
+        job = store.get_historical_features(spine_of(2, 2), ["stats"])
+        assert not job.plans["stats"].unique
+        assert job.to_df()["v"].tolist()[1] == 2
+
+
+def test_an_unknown_plan_is_refused_with_the_nearest(project: Path) -> None:
+    with pytest.raises(fstore.RequestError, match=r"plan 'pears' is not one.*Did you mean pairs\?"):
+        taken(project, spine_of(5, 5), plan="pears")
+
+
+def test_bucketed_needs_a_ttl(project: Path) -> None:
+    with pytest.raises(fstore.RequestError, match=r"dimension has none: give it a ttl"):
+        taken(project, spine_of(5, 5), "dimension", plan="bucketed")
+
+
+def test_explain_says_which_plan_and_why(project: Path) -> None:
+    with fstore.FeatureStore(project) as store:
+        text = store.get_historical_features(spine_of(50, 50), ["stats"]).explain()
+        forced = store.get_historical_features(spine_of(50, 50), ["stats"], plan="asof").explain()
+    assert text.startswith("stats: pairs (300,000 rows under 50 spine rows, about ")
+    assert "s of one core (bounded " in text
+    assert forced.startswith("stats: asof (asked for by plan=)")
+    assert "\n╭─ CTE ─" in forced  # DuckDB's own plan
+
+
+def test_the_command_line_explains_and_forces(project: Path) -> None:
+    arguments = ["sql", "--project-dir", str(project), "-f", "stats", "--plan", "bounded"]
+    spine = "SELECT 1 AS k, TIMESTAMP '2024-02-01' AS event_timestamp"
+    plain = CliRunner().invoke(main, [*arguments, "-e", spine])
+    assert plain.exit_code == 0
+    assert "stats_found" in plain.stdout
+    explained = CliRunner().invoke(main, [*arguments, "-e", spine, "--explain"])
+    assert explained.stdout.startswith("stats: bounded (asked for by plan=)")
+
+
+VIEW = FeatureView("v", Relation("d", "s", "v"), "", (), "t", ttl=Duration(1, "day"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "plan"),
+    [
+        (Sizes(5_000_000, 1_000, 50_000, 50_000, 4_000, 8_000, 10), Plan.PAIRS),
+        (Sizes(5_000_000, 200_000, 4_300_000, 10**7, 800_000, 1_600_000, 100), Plan.BUCKETED),
+        (Sizes(1_000_000, 1_000_000, 10**6, 10**11, 10**11, 10**11, 4), Plan.ASOF),
+    ],
+)
+def test_the_cheapest_is_chosen(sizes: Sizes, plan: Plan) -> None:
+    join = Join("v", VIEW, (("k", "k"),))
+    assert choose(join, sizes, None, computed=False, unique=False).plan is plan
