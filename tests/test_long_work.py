@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ from click.testing import CliRunner, Result
 
 import fstore
 from fstore.cli import main, progress
-from fstore.definitions import Column
+from fstore.compile.latest import latest
+from fstore.compile.sql import render
 from fstore.jobs.materialize import online_store
 from fstore.offline import job as job_module
 from fstore.offline.failure import query_error
 from fstore.offline.progress import run, watching
 from fstore.offline.stream import batches
+from fstore.offline.warehouse import open_warehouse
 from fstore.online.protocol import Batch
 from tests.harness import WAREHOUSE, View, in_memory, make_project, write_yaml
 
@@ -353,7 +356,7 @@ def on_a_terminal(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.
     ours, theirs = os.openpty()
     env = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
     command = [sys.executable, "-m", "fstore", *arguments]
-    with subprocess.Popen(command, stderr=theirs, env=env, **options) as process:
+    with stoppable(command, stderr=theirs, env=env, **options) as process:
         os.close(theirs)
         try:
             yield process, ours
@@ -453,33 +456,44 @@ def test_ctrl_c_in_a_call_of_duckdb(project: Path) -> None:
     """The client turns KeyboardInterrupt into an error of its own where it looks for signals."""
     with (
         pytest.raises(KeyboardInterrupt),
-        job_module.open_warehouse(fstore.FeatureStore(project).project),
+        open_warehouse(fstore.FeatureStore(project).project),
     ):
         raise RuntimeError("Query interrupted")
     with (
         pytest.raises(RuntimeError, match="another"),
-        job_module.open_warehouse(fstore.FeatureStore(project).project),
+        open_warehouse(fstore.FeatureStore(project).project),
     ):
         raise RuntimeError("another")
+
+
+def stoppable(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """A process that Ctrl-C reaches, also where a shell has started the tests in its background."""
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, preexec_fn=heed, **options)
 
 
 def interrupted(project: Path, *arguments: str, when: Callable[[], object]) -> tuple[float, str]:
     """Ctrl-C to a command once ``when`` holds; how long it then took, and what it said."""
     verb, *rest = arguments
-    command = [sys.executable, "-m", "fstore", verb, "--project-dir", str(project), *rest]
+    command = [sys.executable, "-X", "faulthandler", "-m", "fstore", verb]
+    command += ["--project-dir", str(project), *rest]
     said = project.parent / "said"
-    with said.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+    with said.open("w") as file, stoppable(command, stdout=file, stderr=file) as process:
         try:
             deadline = time.monotonic() + 60
             while not when():
                 assert process.poll() is None, said.read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-            time.sleep(0.5)
+            time.sleep(1)  # the query is under way
             process.send_signal(signal.SIGINT)
             began = time.monotonic()
             assert process.wait(30) == 130, said.read_text()
             return time.monotonic() - began, said.read_text()
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # and faulthandler says where it was
+            process.wait(30)
+            raise AssertionError(said.read_text()) from None
         finally:
             process.kill()
 
@@ -523,12 +537,15 @@ def test_ctrl_c_while_the_file_is_written(project: Path) -> None:
     """The source gives rows without end and cannot be interrupted: the writer must stop."""
     store = fstore.FeatureStore(project)
     (view,) = store.feature_views()
-    columns = tuple(Column(name, kind) for name, kind in COLUMNS.items())
-    rows = in_memory().sql(f"{ONE}, 1 AS x").to_arrow_table().rename_columns(["k", "t", "x"])
+    k = datetime(2024, 1, 2, tzinfo=UTC)
+    _, columns = store.describe("v")
+    assert columns is not None
+    with open_warehouse(store.project) as connection:
+        rows = connection.sql(render(latest(view, columns, k))).to_arrow_table()
     endless = pa.RecordBatchReader.from_batches(rows.schema, cycle(rows.to_batches()))
     online = online_store(store.project)
     with online.writer(1) as writer, duckdb.connect() as idle:
-        batch = Batch(view, columns, endless, datetime(2024, 1, 2, tzinfo=UTC))
+        batch = Batch(view, columns, endless, k)
         with pytest.raises(KeyboardInterrupt), watching(interrupt):
             run("it", lambda: writer.write(batch), idle, writer)
         writer.interrupt()  # nothing is under way: nothing happens
