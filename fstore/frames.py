@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     import pandas as pd
 
@@ -34,34 +34,34 @@ def arrow_to_pandas(table: pa.Table, hugeints: Collection[str] | None = None) ->
     """
     import pandas as pd
 
-    series = {
-        place: _converted(
-            table.column(place),
-            huge=field.type == HUGEINT and (hugeints is None or field.name in hugeints),
-        )
-        for place, field in enumerate(table.schema)
-    }
+    flat = {}  # by their places, for two columns may have one name
+    series = {}
+    for place, field in enumerate(table.schema):
+        column = table.column(place)
+        if field.type == HUGEINT and (hugeints is None or field.name in hugeints):
+            series[place] = _integers(column)
+        elif pa.types.is_nested(field.type) or pa.types.is_null(field.type):
+            # to_pandas would make arrays of lists, and knows no unions.
+            values = column.to_pylist(maps_as_pydicts="strict")
+            series[place] = pd.Series(values, dtype="object")
+        else:
+            flat[str(place)] = _within_the_calendar(column)
+    together = _flat(flat)
+    series |= {int(place): together[place] for place in flat}
+    series = {place: series[place] for place in range(table.num_columns)}
     frame = pd.DataFrame(series, index=pd.RangeIndex(table.num_rows), copy=False)
     frame.columns = pd.Index(table.column_names, dtype="object" if not series else None)
     return frame
 
 
-def _converted(column: pa.ChunkedArray, *, huge: bool) -> pd.Series[Any]:
-    import pandas as pd
-
-    kind = column.type
-    if huge:
-        return _integers(column)
-    if pa.types.is_date32(kind):  # infinities too are dates to DuckDB: the ends of the calendar
-        first, last = (pa.scalar(day, pa.date32()) for day in (date.min, date.max))
-        column = pc.max_element_wise(
-            pc.min_element_wise(column, last, skip_nulls=False), first, skip_nulls=False
-        )
-    if pa.types.is_nested(kind) or pa.types.is_null(kind):
-        # to_pandas would make arrays of lists, and knows no unions.
-        values = column.to_pylist(maps_as_pydicts="strict")
-        return pd.Series(values, dtype="object")
-    return _flat(column)
+def _within_the_calendar(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of dates with infinities, which are dates to DuckDB, as its ends."""
+    if not pa.types.is_date32(column.type):
+        return column
+    first, last = (pa.scalar(day, pa.date32()) for day in (date.min, date.max))
+    return pc.max_element_wise(
+        pc.min_element_wise(column, last, skip_nulls=False), first, skip_nulls=False
+    )
 
 
 def _integers(column: pa.ChunkedArray) -> pd.Series[Any]:
@@ -72,13 +72,15 @@ def _integers(column: pa.ChunkedArray) -> pd.Series[Any]:
     except pa.ArrowInvalid:  # a value beyond 64 bits
         values = [None if value is None else int(value) for value in column.to_pylist()]
         return pd.Series(values, dtype="object")
-    return _flat(fitting)
+    return _flat({"column": fitting})["column"]
 
 
-def _flat(column: pa.ChunkedArray) -> pd.Series[Any]:
-    # By way of a table: only then does text become pandas' own text.
-    frame = pa.table([column], names=["column"]).to_pandas(types_mapper=_nullable().get)
-    return frame["column"]  # type: ignore[no-any-return]
+def _flat(columns: Mapping[str, pa.ChunkedArray]) -> pd.DataFrame:
+    # All at once, which takes a tenth of the time of one by one; and by way of a table: only then
+    # does text become pandas' own text.
+    table = pa.table(list(columns.values()), names=list(columns))
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable().get)
+    return frame
 
 
 def _nullable() -> dict[pa.DataType, Any]:

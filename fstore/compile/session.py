@@ -28,6 +28,11 @@ def attach(
     return exp.Attach(this=what, expressions=words).sql(dialect="duckdb")
 
 
+def detach(name: str) -> str:
+    """Return ``DETACH "name"``."""
+    return f"DETACH {render(identifier(name))}"
+
+
 def use(database: str, schema: str) -> str:
     """Return ``USE "database"."schema"``."""
     table = exp.Table(this=identifier(schema), db=identifier(database))

@@ -122,4 +122,4 @@ def select_all(relation: Relation) -> str:
 
 def render(tree: exp.Expr) -> str:
     """Return the tree as DuckDB's SQL, laid out for reading."""
-    return tree.sql(dialect="duckdb", pretty=True)
+    return tree.sql(dialect="duckdb", pretty=True, copy=False)

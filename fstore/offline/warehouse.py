@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -19,10 +18,10 @@ from fstore.errors import (
     LockTimeoutError,
     MissingFileError,
     NotBuiltError,
-    ProjectError,
     QueryError,
     WarehouseError,
 )
+from fstore.offline import sessions
 from fstore.offline.failure import query_error
 from fstore.project import Project
 
@@ -34,7 +33,7 @@ _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 @contextmanager
 def open_warehouse(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection that reads the project's warehouse, and close it after the block.
+    """Yield a connection that reads the project's warehouse, and let go of it after the block.
 
     The session is one in memory with the warehouse attached read-only under its own name, the
     current schema as dbt's target has it, and TimeZone UTC. Waits for a lock up to
@@ -52,91 +51,16 @@ def open_warehouse(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
             project.warehouse.path,
             f"Run: dbt build --target {project.target} (the path is from {project.profiles_path}).",
         )
-    connection = _session(project)
-    try:
-        _attach_all(connection, project)
-        yield connection
-    except duckdb.Error as error:
-        raise query_error(connection, error) from error
-    except RuntimeError as error:
-        if type(error) is RuntimeError and str(error) == _INTERRUPTED:
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        connection.close()
-
-
-def _session(project: Project) -> duckdb.DuckDBPyConnection:
-    options: dict[str, str | bool | int | float | list[str]] = {
-        name: str(value) for name, value in project.warehouse.config_options
-    }
-    try:
-        connection = duckdb.connect(":memory:", config=options)
-        if project.warehouse.catalog == "memory":  # the session's own name; give it another
-            connection.execute("ATTACH ':memory:' AS fstore_session")
-            connection.execute("USE fstore_session")
-            connection.execute("DETACH memory")
-        for extension in project.warehouse.extensions:
-            connection.execute(session.load_extension(extension.name))
-        for name, value in _settings(project):
-            connection.execute(session.set_value(name, value))
-        for secret in project.warehouse.secrets:
-            connection.execute(
-                session.create_secret(
-                    secret.name, secret.type, secret.provider, secret.scope, dict(secret.parameters)
-                )
-            )
-    except (duckdb.Error, ValueError) as error:
-        raise WarehouseError(
-            f"{project.profiles_path}: target {project.target} cannot be prepared: {error}"
-        ) from error
-    return connection
-
-
-def _settings(project: Project) -> Iterator[tuple[str, object]]:
-    """Yield the profile's settings, fstore.yml's over them, and those that must be as they are."""
-    profile = dict(project.warehouse.config_options) | dict(project.warehouse.settings)
-    if project.settings.temp_directory is not None:
-        _require_directory(project.settings.temp_directory)
-    elif "temp_directory" not in profile:
-        yield "temp_directory", _own_temp_directory(project)
-    yield from project.warehouse.settings
-    for name in ("memory_limit", "threads", "temp_directory"):
-        value = getattr(project.settings, name)
-        if value is not None:
-            yield name, value
-    yield "file_search_path", str(project.directory)
-    yield "TimeZone", "UTC"
-    yield "preserve_insertion_order", True  # the order of a SQL spine is part of the answer
-    yield "enable_progress_bar", True  # counts; who watches is told by fstore.offline.progress
-    yield "enable_progress_bar_print", False
-
-
-def _require_directory(path: str) -> None:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        reason = None if os.access(path, os.W_OK | os.X_OK) else "it cannot be written to"
-    except OSError as error:
-        reason = str(error)
-    if reason is not None:
-        raise ProjectError(
-            f"temp_directory {path} cannot be used: {reason}. Name another: in fstore.yml, or as "
-            "--temp-directory."
-        )
-
-
-def _own_temp_directory(project: Project) -> str:
-    """Return the project's own place for what exceeds memory; empty where it cannot be made.
-
-    It is on the disk of the project: the system's may be memory itself, and DuckDB's default, in
-    the working directory, is wherever the process was started.
-    """
-    path = project.state_directory / "tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return ""
-    return str(path) if os.access(path.parent, os.W_OK | os.X_OK) else ""
+    with sessions.session(project) as connection:
+        try:
+            _attach_all(connection, project)
+            yield connection
+        except duckdb.Error as error:
+            raise query_error(connection, error) from error
+        except RuntimeError as error:
+            if type(error) is RuntimeError and str(error) == _INTERRUPTED:
+                raise KeyboardInterrupt from None
+            raise
 
 
 def _attach_all(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
