@@ -214,3 +214,16 @@ VIEW = FeatureView("v", Relation("d", "s", "v"), "", (), "t", ttl=Duration(1, "d
 def test_the_cheapest_is_chosen(sizes: Sizes, plan: Plan) -> None:
     join = Join("v", VIEW, (("k", "k"),))
     assert choose(join, sizes, None, computed=False, unique=False).plan is plan
+
+
+def test_of_many_spine_rows_some_tell_what_was_withheld(tmp_path: Path) -> None:
+    columns = COLUMNS | {"loaded": "TIMESTAMP"}
+    meta = META | {"created_timestamp": "loaded"}
+    late = spread(2_000, 1_000).replace(", i FROM", ", i, TIMESTAMP '2030-01-01' FROM")
+    project = make(tmp_path / "project", [harness.View("stats", columns, meta=meta)], stats=late)
+    with fstore.FeatureStore(project) as store:
+        job = store.get_historical_features(spine_of(100_000, 1_000), ["stats"])
+        with pytest.warns(
+            fstore.errors.FstoreWarning, match=r"for 20000 of 20000 spine rows looked at \(100%\)"
+        ):
+            job.to_arrow()

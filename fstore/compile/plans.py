@@ -50,6 +50,7 @@ class Taken:
     reason: str
     computed: bool = False
     unique: bool = False
+    spine_rows: int | None = None  # None where they were not counted
 
 
 def plan_named(name: str | None) -> Plan | None:
@@ -121,7 +122,8 @@ def choose(
         return Taken(Plan.ASOF, reason, computed, unique)
     found = costs(join, sizes)
     cheapest = min(found, key=lambda plan: found[plan])
-    return Taken(cheapest, _why(cheapest, sizes, found), computed, unique)
+    reason = _why(cheapest, sizes, found)
+    return Taken(cheapest, reason, computed, unique, sizes.spine_rows)
 
 
 def _why(plan: Plan, sizes: Sizes, found: dict[Plan, float]) -> str:

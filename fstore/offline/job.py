@@ -190,7 +190,9 @@ class RetrievalJob:
         for join, sql in self.withheld:
             late, total = run(COUNTING, partial(_first_row, connection, sql), connection)
             if late > WITHHELD_SHARE * total:
-                warnings.warn(_withheld_sentence(join, late, total), FstoreWarning, stacklevel=4)
+                every = self.plans[join.name].spine_rows or total
+                sentence = _withheld_sentence(join, late, total, some=total < every)
+                warnings.warn(sentence, FstoreWarning, stacklevel=4)
 
 
 def _first_row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
@@ -198,10 +200,11 @@ def _first_row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ..
     return row
 
 
-def _withheld_sentence(join: Join, late: int, total: int) -> str:
+def _withheld_sentence(join: Join, late: int, total: int, *, some: bool) -> str:
     view = join.view
+    rows = "spine rows looked at" if some else "spine rows"
     return (
-        f"{join.name}: for {late} of {total} spine rows ({late / total:.0%}) the newest row was "
+        f"{join.name}: for {late} of {total} {rows} ({late / total:.0%}) the newest row was "
         f"withheld, for its {view.created_timestamp} (created_timestamp in {view.declared_in}) is "
         "NULL or after the spine row's time. Where a history was loaded in one go, set "
         "backfilled_until to the time of that load."
