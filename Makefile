@@ -30,6 +30,16 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(PY)
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.bench: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+# A peer with an environment of its own: it needs an older pandas than we do.
+benchmarks/.venv-feast/.done: benchmarks/requirements-feast.txt | $(PY)
+	$(PY) -m venv benchmarks/.venv-feast
+	benchmarks/.venv-feast/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
 .PHONY: demo
 demo: $(VENV)/.demo  ## flights in, features, a trained model and online answers out
 	$(PY) -m demo
@@ -53,6 +63,11 @@ docs: $(VENV)/.dev  ## write docs/cli.md anew from the commands' own help
 .PHONY: golden
 golden: $(VENV)/.dev  ## write the expected SQL in tests/golden anew; look at the difference
 	$(PY) -m pytest -q tests/test_golden.py --golden
+
+.PHONY: bench
+bench: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the offline engine against its peers: hours; writes docs/benchmarks.md
+	$(PY) -m benchmarks.offline
+	$(PY) -m benchmarks.report
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## kills, faults and load at full length

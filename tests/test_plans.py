@@ -48,7 +48,7 @@ def spread(rows: int, keys: int, days: int = 365) -> str:
 def spine_of(count: int, keys: int) -> pa.Table:
     with duckdb.connect() as connection:
         return connection.sql(
-            f"SELECT i % {keys} AS k, TIMESTAMP '2024-06-01' + to_hours(i % 1000) AS "
+            f"SELECT i % {keys} AS k, TIMESTAMP '2024-01-02' + to_hours(i % 8000) AS "
             f"event_timestamp FROM range({count}) AS rows(i)"
         ).to_arrow_table()
 
@@ -93,7 +93,7 @@ def test_few_rows_a_key_are_compared_with_all(project: Path) -> None:
 def test_a_short_ttl_cuts_many_rows_a_key_into_stretches(project: Path) -> None:
     found = taken(project, spine_of(50_000, 1_000))
     assert found.plan is Plan.BUCKETED
-    assert "300,000 rows under 50,000 spine rows" in found.reason
+    assert "about 300,000 rows under 50,000 spine rows" in found.reason
 
 
 def test_a_hot_key_without_a_bound_is_put_in_order(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_hot_key_without_a_bound_is_put_in_order(tmp_path: Path) -> None:
     )
     found = taken(project, spine_of(20_000, 1))
     assert found.plan is Plan.ASOF
-    assert re.search(r"about \d,\d{3},\d{3},\d{3} pairs of equal key", found.reason)
+    assert re.search(r"\d,\d{3},\d{3},\d{3} pairs of equal key", found.reason)
 
 
 def test_a_hot_key_with_a_ttl_never_compares_every_pair(project: Path) -> None:
@@ -184,7 +184,7 @@ def test_explain_says_which_plan_and_why(project: Path) -> None:
     with fstore.FeatureStore(project) as store:
         text = store.get_historical_features(spine_of(50, 50), ["stats"]).explain()
         forced = store.get_historical_features(spine_of(50, 50), ["stats"], plan="asof").explain()
-    assert text.startswith("stats: pairs (300,000 rows under 50 spine rows, about ")
+    assert text.startswith("stats: pairs (about ")
     assert "s of one core (bounded " in text
     assert forced.startswith("stats: asof (asked for by plan=)")
     assert "\n╭─ CTE ─" in forced  # DuckDB's own plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from fstore.compile.find import ROW, Search, pairs_name
-from fstore.compile.sql import cte, joined, quoted, select, table_as
+from fstore.compile.sql import cte, identifier, joined, quoted, select, table_as
 from fstore.compile.visibility import (
     arrived,
     arrives_by_row,
@@ -24,8 +24,9 @@ def fetched(
     """Return the CTEs that end in ``<join>_rows``: place, features, E.
 
     ``unique`` says that no two rows of the view have equal keys and E, so that there are no ties.
-    Otherwise the rows of spine rows that fetched more than one are fetched again, whole, and the
-    greatest is kept; where nothing is tied, which two counts tell, that costs nothing.
+    Otherwise the greatest is kept of the rows of each spine row that fetched more than one; where
+    nothing is tied, which two counts tell, that costs nothing. What settles a tie is fetched again,
+    for those rows alone, unless all of it is there because the request asks for it.
     """
     name = search.join.name
     first = _from_pairs(search, features) if from_pairs else _matches(search, features)
@@ -36,7 +37,7 @@ def fetched(
     return [
         cte(fetched_name, first, kept=True),
         cte(tied, _tied(search, fetched_name), kept=True),
-        cte(settled, _settled(search, features, tied)),
+        cte(settled, _settled(search, features, fetched_name, tied)),
         cte(rows_name(search), _without_ties(fetched_name, tied, settled, place)),
     ]
 
@@ -47,12 +48,14 @@ def rows_name(search: Search) -> str:
 
 
 def _columns(search: Search, features: tuple[str, ...]) -> list[exp.Expr]:
-    """Return what is fetched: the place, what the features need, E."""
+    """Return what is fetched: the place, what the features need, E, and the recorded A."""
     kept = kept_columns(search.join.view, search.built, features)
+    recorded = search.clocks.recorded
     return [
         quoted(search.names.row, FOUND),
         *(quoted(column, ROW) for column in kept),
         quoted(search.clocks.event_time, FOUND),
+        *([quoted(recorded, ROW)] if recorded else []),
     ]
 
 
@@ -105,12 +108,22 @@ def _tied(search: Search, fetched_name: str) -> exp.Select:
     return query.where(exp.In(this=quoted(row, FOUND), query=several.subquery()), copy=False)
 
 
-def _settled(search: Search, features: tuple[str, ...], tied: str) -> exp.Select:
+def _settled(search: Search, features: tuple[str, ...], fetched_name: str, tied: str) -> exp.Select:
     """Return of the rows of each tied spine row the greatest."""
+    place = search.names.row
     by = tie_breakers(search.join.view, search.built)
-    query = _matches(search, features, tied, by)
-    last = ranked_last(search.clocks, ROW, quoted(search.names.row, FOUND), by)
-    return query.qualify(last, copy=False)
+    kept = {name.casefold() for name in kept_columns(search.join.view, search.built, features)}
+    if {name.casefold() for name in by} <= kept:
+        query = select(
+            [exp.Column(this=exp.Star(), table=identifier(ROW))], table_as(fetched_name, ROW)
+        )
+        same = [exp.EQ(this=quoted(place, ROW), expression=quoted(place, FOUND))]
+        query.append("joins", joined(table_as(tied, FOUND), same, kind="SEMI"))
+        among = quoted(place, ROW)
+    else:
+        query = _matches(search, features, tied, by)
+        among = quoted(place, FOUND)
+    return query.qualify(ranked_last(search.clocks, ROW, among, by), copy=False)
 
 
 def _without_ties(fetched_name: str, tied: str, settled: str, row: str) -> exp.Query:

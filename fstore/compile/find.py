@@ -208,6 +208,8 @@ def pairs(search: Search, features: tuple[str, ...]) -> list[exp.CTE]:
     pair = [*search.same_keys(), *visible(view, clocks, ROW, search.as_of)]
     values = [*search.asked(), *(quoted(name, ROW) for name in kept)]
     values.append(quoted(clocks.event_time, ROW))
+    if clocks.recorded:
+        values.append(quoted(clocks.recorded, ROW))
     query = select(values, from_spine(names))
     query.append("joins", joined(search.rows(kept), pair))
     name = pairs_name(search)

@@ -22,11 +22,11 @@ class Plan(StrEnum):
 class Sizes:
     """What is known of one join before it runs.
 
-    ``rows`` of the view and ``spine_rows`` are counted, the other numbers estimated: ``matched``
-    are the rows of the view whose key the spine asks for; ``pairs`` of a spine row and a row have
-    equal keys; of them, ``visible`` are visible pairs, and ``stretched`` lie in the two stretches
-    of a ttl that a spine row looks at (both None where no ttl bounds them). ``features`` is how
-    many columns are fetched.
+    ``spine_rows`` are counted, the other numbers estimated: of the ``rows`` of the view,
+    ``matched`` have a key that the spine asks for; ``pairs`` of a spine row and a row have equal
+    keys; of them, ``visible`` are visible pairs, and ``stretched`` lie in the two stretches of a
+    ttl that a spine row looks at (both None where no ttl bounds them). ``features`` is how many
+    columns are fetched.
     """
 
     rows: int
@@ -127,7 +127,7 @@ def choose(
 
 
 def _why(plan: Plan, sizes: Sizes, found: dict[Plan, float]) -> str:
-    pairs = f"about {sizes.pairs:,} pairs of equal key"
+    pairs = f"{sizes.pairs:,} pairs of equal key"
     if sizes.visible is not None:
         pairs += f", {sizes.visible:,} of them within ttl"
     others = ", ".join(
@@ -136,6 +136,6 @@ def _why(plan: Plan, sizes: Sizes, found: dict[Plan, float]) -> str:
         if other is not plan
     )
     return (
-        f"{sizes.rows:,} rows under {sizes.spine_rows:,} spine rows, {pairs}; "
+        f"about {sizes.rows:,} rows under {sizes.spine_rows:,} spine rows, {pairs}; "
         f"expected to take {found[plan] / 1e9:,.2f} s of one core ({others})"
     )

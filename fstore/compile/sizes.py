@@ -5,17 +5,14 @@ from __future__ import annotations
 from sqlglot import exp
 
 from fstore.compile.find import ROW, Search
-from fstore.compile.request import FeatureRequest
-from fstore.compile.spine import SPINE, spine_rows
+from fstore.compile.spine import spine_rows
 from fstore.compile.sql import (
     aliased,
-    any_value,
     cte,
     joined,
     quoted,
     select,
     table_as,
-    table_of,
 )
 from fstore.compile.visibility import happened_within
 
@@ -23,19 +20,17 @@ SAMPLE_ROWS = 100_000  # of a view: enough to see what share of it has which key
 COUNTS = "counts"
 
 
-def row_counts(request: FeatureRequest) -> exp.Select:
-    """Compile one row: how many rows the spine has, and then each view, in order of the joins."""
-    sources = [SPINE.copy(), *(table_of(join.view.relation) for join in request.joins)]
-    counts = [exp.Subquery(this=select([_every()], source)) for source in sources]
-    return exp.Select(expressions=[aliased(c, f"rows_{i}") for i, c in enumerate(counts)])
+def share_to_look_at(rows: int) -> float:
+    """Return the percentage of a view of so many rows that is looked at."""
+    return 100.0 if rows <= 2 * SAMPLE_ROWS else max(0.01, round(100 * SAMPLE_ROWS / rows, 2))
 
 
-def estimate(search: Search, rows: int) -> exp.Select:
+def estimate(search: Search, percent: float) -> exp.Select:
     """Compile one row about a sample of the view: its size, and what of it the spine asks for.
 
     ``sampled`` rows; of them ``matched`` have a key that the spine asks for and an E that any spine
-    row could see; ``pairs`` counts them with each spine row of their key. ``first`` and ``last``
-    are the spine's times, in microseconds since 1970; NULL where they are infinite.
+    row could see; ``pairs`` counts them with each spine row of their key. ``spine_rows`` are all of
+    the spine, ``first`` and ``last`` its times in microseconds since 1970; NULL where infinite.
     """
     spine = search.names
     keys = [aliased(value, key) for key, value in search.asked_keys()]
@@ -43,7 +38,11 @@ def estimate(search: Search, rows: int) -> exp.Select:
     grouped.set("group", exp.Group(expressions=[value.unalias().copy() for value in keys]))
     time = quoted(spine.as_of)
     ends = select(
-        [aliased(exp.Min(this=time), "first"), aliased(exp.Max(this=time.copy()), "last")],
+        [
+            aliased(_every(), "spine_rows"),
+            aliased(exp.Min(this=time), "first"),
+            aliased(exp.Max(this=time.copy()), "last"),
+        ],
         exp.table_("spine", quoted=True),
     )
     same = [
@@ -61,9 +60,11 @@ def estimate(search: Search, rows: int) -> exp.Select:
             aliased(_every(), "sampled"),
             aliased(exp.Filter(this=_every(), expression=share.copy()), "matched"),
             aliased(exp.Coalesce(this=pairs, expressions=[exp.Literal.number(0)]), "pairs"),
-            *(aliased(_micros(any_value(quoted(n, "ends"))), n) for n in ("first", "last")),
+            _end(quoted("spine_rows")),
+            _end(_micros(quoted("first"))),
+            _end(_micros(quoted("last"))),
         ],
-        _sampled(search, rows),
+        _sampled(search, percent),
     )
     query.append("joins", joined(table_as("asked", "asked"), same, side="LEFT"))
     query.append("joins", exp.Join(this=table_as("ends", "ends"), kind="CROSS"))
@@ -80,20 +81,20 @@ def _every() -> exp.Count:
     return exp.Count(this=exp.Star(), big_int=True)
 
 
+def _end(value: exp.Expr) -> exp.Subquery:
+    return exp.Subquery(this=select([value], exp.table_("ends", quoted=True)))
+
+
 def _micros(time: exp.Expr) -> exp.Expr:
     return exp.Anonymous(this="EPOCH_US", expressions=[time])
 
 
-def _sampled(search: Search, rows: int) -> exp.Expr:
-    """Return the view's rows, or a share of them where they are many."""
+def _sampled(search: Search, percent: float) -> exp.Expr:
+    """Return the view's rows, or a share of them."""
     source = search.rows()
-    if rows <= 2 * SAMPLE_ROWS:
-        return source
-    percent = max(0.01, 100 * SAMPLE_ROWS / rows)
-    table = source.find(exp.Table)
-    assert table is not None
-    table.set(
-        "sample",
-        exp.TableSample(method=exp.var("SYSTEM"), percent=exp.Literal.number(f"{percent:.3g}")),
-    )
+    if percent < 100:
+        table = source.find(exp.Table)
+        assert table is not None
+        share = exp.Literal.number(f"{percent:g}")
+        table.set("sample", exp.TableSample(method=exp.var("SYSTEM"), percent=share))
     return source

@@ -137,6 +137,7 @@ def _settings(project: Project) -> Iterator[tuple[str, object]]:
     # copies of projections that our queries do not have.
     others = str(profile.get("disabled_optimizers", ""))
     yield "disabled_optimizers", ",".join(filter(None, (others, "projection_pullup")))
+    yield "parquet_metadata_cache", True  # a job reads each file's several times
     yield "enable_progress_bar", True  # counts; who watches is told by fstore.offline.progress
     yield "enable_progress_bar_print", False
 

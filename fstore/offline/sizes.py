@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Any
 
 import duckdb
 
 from fstore.compile.find import Search
 from fstore.compile.plans import Plan, Sizes, Taken, choose
-from fstore.compile.request import Columns, FeatureRequest, Join
-from fstore.compile.sizes import estimate, row_counts
+from fstore.compile.request import Columns, FeatureRequest
+from fstore.compile.sizes import estimate, share_to_look_at
 from fstore.compile.spine import Spine, SpineNames
 from fstore.compile.sql import render, select_all
 from fstore.compile.visibility import settles_ties
 from fstore.definitions import FeatureView
+from fstore.offline.progress import run
 
+LOOKING = "Looking at a sample"
 # The operators of a relation that is read as it is stored: computing it twice costs a scan more.
 _SCANS = ("SCAN", "PROJECTION", "FILTER", "READ_", "TABLE_FUNCTION")
 
@@ -30,24 +34,29 @@ def plans_for(
 ) -> dict[str, Taken]:
     """Return the plan to take for each join, by its name.
 
-    Counts the spine and the views and looks at a sample of each view; a forced plan asks nothing.
-    A spine that is more than a scan is not run for this.
+    Looks at a sample of each view; a forced plan asks nothing. A spine that is more than a scan is
+    not run for this.
     """
-    computed = {
-        view: not is_scan(connection, select_all(view.relation))
+    sources = {
+        view: stored(connection, select_all(view.relation))
         for view in dict.fromkeys(join.view for join in request.joins)
     }
     sizes: dict[str, Sizes] = {}
-    if forced is None and is_scan(connection, "SELECT * FROM temp.main.entity_df"):
-        asked = [join for join in request.joins if join.keys and not computed[join.view]]
-        sizes = _sizes(connection, request, asked, columns, spine)
+    if forced is None and stored(connection, "SELECT * FROM temp.main.entity_df") is not None:
+        names = SpineNames.of(request.joins, columns, spine)
+        for join in request.joins:
+            source = sources[join.view]
+            if join.keys and source is not None:
+                search = Search(join, columns[join.view.reference], spine, names)
+                features = sum(output.join == join for output in request.outputs)
+                sizes[join.name] = _looked_at(connection, search, source, features)
     unique = _unique(connection, request, columns)
     return {
         join.name: choose(
             join,
             sizes.get(join.name),
             forced,
-            computed=computed[join.view],
+            computed=sources[join.view] is None,
             unique=join.view in unique,
         )
         for join in request.joins
@@ -77,58 +86,52 @@ def _unique(
     }
 
 
-def is_scan(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Whether the query only reads what is stored: no join, no aggregate, nothing to compute."""
+@dataclass(frozen=True)
+class Stored:
+    """What a query reads that only reads: how many rows lie there, and whether it filters them."""
+
+    rows: int
+    filtered: bool
+
+
+def stored(connection: duckdb.DuckDBPyConnection, sql: str) -> Stored | None:
+    """Return what EXPLAIN tells of a query, from metadata alone.
+
+    None where it does more than read what is stored: a join, an aggregate, anything computed.
+    """
     text = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()[0][1]
-    return all(any(word in name for word in _SCANS) for name in _operators(json.loads(text)))
+    operators = list(_operators(json.loads(text)))
+    if not all(any(word in str(each["name"]).upper() for word in _SCANS) for each in operators):
+        return None
+    told = [each.get("extra_info", {}) for each in operators]
+    rows = max((int(each.get("Estimated Cardinality") or 0) for each in told), default=0)
+    filtered = any("Filters" in each for each in told)
+    return Stored(rows, filtered or any("FILTER" in str(each["name"]) for each in operators))
 
 
-def _operators(plan: Any) -> list[str]:
-    if isinstance(plan, list):
-        return [name for node in plan for name in _operators(node)]
-    below = [name for node in plan.get("children", []) for name in _operators(node)]
-    return [str(plan["name"]).upper(), *below]
+def _operators(plan: Any) -> Iterator[dict[str, Any]]:
+    for node in plan if isinstance(plan, list) else [plan]:
+        yield node
+        yield from _operators(node.get("children", []))
 
 
-def _sizes(
-    connection: duckdb.DuckDBPyConnection,
-    request: FeatureRequest,
-    asked: list[Join],
-    columns: Columns,
-    spine: Spine,
-) -> dict[str, Sizes]:
-    if not asked:
-        return {}
-    some = FeatureRequest(tuple(asked), ())
-    spine_rows, *rows = connection.execute(render(row_counts(some))).fetchall()[0]
-    names = SpineNames.of(request.joins, columns, spine)
-    found = {}
-    for join, count in zip(asked, rows, strict=True):
-        search = Search(join, columns[join.view.reference], spine, names)
-        row = connection.execute(render(estimate(search, count))).fetchall()[0]
-        features = sum(output.join == join for output in request.outputs)
-        found[join.name] = _scaled(join.view, count, spine_rows, features, *row)
-    return found
-
-
-def _scaled(
-    view: FeatureView,
-    rows: int,
-    spine_rows: int,
-    features: int,
-    sampled: int,
-    matched: int,
-    pairs: int,
-    first: int | None,
-    last: int | None,
+def _looked_at(
+    connection: duckdb.DuckDBPyConnection, search: Search, source: Stored, features: int
 ) -> Sizes:
     """Return the sizes that the counts of a sample stand for."""
-    scale = rows / sampled if sampled else 0.0
+    percent = share_to_look_at(source.rows)
+    query = partial(connection.execute, render(estimate(search, percent)))
+    ((sampled, matched, pairs, spine_rows, first, last),) = run(
+        LOOKING, query, connection
+    ).fetchall()
+    scale = 100 / percent if source.filtered or not sampled else source.rows / sampled
     every = round(pairs * scale)
     visible = stretched = None
-    if view.ttl is not None:
-        ttl = view.ttl.seconds * 1_000_000
-        reached = ttl if first is None or last is None else last - first + ttl
-        visible = round(every * ttl / reached)
-        stretched = round(every * min(1.0, 2 * ttl / reached))
-    return Sizes(rows, spine_rows, round(matched * scale), every, visible, stretched, features)
+    ttl = search.join.view.ttl
+    if ttl is not None:
+        length = ttl.seconds * 1_000_000
+        reached = length if first is None or last is None else last - first + length
+        visible = round(every * length / reached)
+        stretched = round(every * min(1.0, 2 * length / reached))
+    rows, asked = round(sampled * scale), round(matched * scale)
+    return Sizes(rows, spine_rows or 0, asked, every, visible, stretched, features)

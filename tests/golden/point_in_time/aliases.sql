@@ -162,23 +162,13 @@ WITH "spine" AS MATERIALIZED (
     )
 ), "dest_weather_settled" AS (
   SELECT
-    "found"."spine_row",
-    "row"."temp",
-    "row"."sky",
-    "found"."event_time"
-  FROM "dest_weather_tied" AS "found"
-  JOIN (
-    SELECT
-      "airport",
-      "temp",
-      "sky",
-      "t" AS "event_time"
-    FROM "wh"."main"."weather"
-  ) AS "row"
-    ON "found"."airport" = "row"."airport" AND "row"."event_time" = "found"."event_time"
+    "row".*
+  FROM "dest_weather_fetched" AS "row"
+  SEMI JOIN "dest_weather_tied" AS "found"
+    ON "row"."spine_row" = "found"."spine_row"
   QUALIFY
     LEAD(TRUE) OVER (
-      PARTITION BY "found"."spine_row"
+      PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time" NULLS FIRST, "row"."temp" NULLS FIRST, "row"."sky" NULLS FIRST
     ) IS NULL
 ), "dest_weather_rows" AS (

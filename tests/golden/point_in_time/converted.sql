@@ -81,25 +81,13 @@ WITH "spine" AS MATERIALIZED (
     )
 ), "ticks_settled" AS (
   SELECT
-    "found"."spine_row",
-    "row"."v",
-    "found"."event_time"
-  FROM "ticks_tied" AS "found"
-  JOIN (
-    SELECT
-      "k",
-      "v",
-      CASE
-        WHEN CAST(CAST("t" AS TIMESTAMP) AS TIMESTAMP_NS) > "t"
-        THEN CAST("t" AS TIMESTAMP) - INTERVAL '1' MICROSECOND
-        ELSE CAST("t" AS TIMESTAMP)
-      END AS "event_time"
-    FROM "wh"."main"."ticks"
-  ) AS "row"
-    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+    "row".*
+  FROM "ticks_fetched" AS "row"
+  SEMI JOIN "ticks_tied" AS "found"
+    ON "row"."spine_row" = "found"."spine_row"
   QUALIFY
     LEAD(TRUE) OVER (
-      PARTITION BY "found"."spine_row"
+      PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time" NULLS FIRST, "row"."v" NULLS FIRST
     ) IS NULL
 ), "ticks_rows" AS (

@@ -40,7 +40,8 @@ WITH "spine" AS MATERIALIZED (
   SELECT
     "found"."spine_row",
     "row"."v",
-    "found"."event_time"
+    "found"."event_time",
+    "row"."recorded"
   FROM "late_found" AS "found"
   JOIN (
     SELECT
@@ -77,22 +78,13 @@ WITH "spine" AS MATERIALIZED (
     )
 ), "late_settled" AS (
   SELECT
-    "found"."spine_row",
-    "row"."v",
-    "found"."event_time"
-  FROM "late_tied" AS "found"
-  JOIN (
-    SELECT
-      "k",
-      "v",
-      "t" AS "event_time",
-      "loaded_at" AS "recorded"
-    FROM "wh"."main"."late"
-  ) AS "row"
-    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+    "row".*
+  FROM "late_fetched" AS "row"
+  SEMI JOIN "late_tied" AS "found"
+    ON "row"."spine_row" = "found"."spine_row"
   QUALIFY
     LEAD(TRUE) OVER (
-      PARTITION BY "found"."spine_row"
+      PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST, "row"."v" NULLS FIRST
     ) IS NULL
 ), "late_rows" AS (

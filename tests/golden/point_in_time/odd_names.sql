@@ -79,24 +79,13 @@ WITH "spine" AS MATERIALIZED (
     )
 ), "spine_settled" AS (
   SELECT
-    "found"."spine_row",
-    "row"."as_of",
-    "found"."event_time_"
-  FROM "spine_tied" AS "found"
-  JOIN (
-    SELECT
-      "a b",
-      "select",
-      "as_of",
-      "event_time" AS "event_time_"
-    FROM "wh"."main"."spine"
-  ) AS "row"
-    ON "found"."a b" = "row"."a b"
-    AND "found"."select" = "row"."select"
-    AND "row"."event_time_" = "found"."event_time_"
+    "row".*
+  FROM "spine_fetched" AS "row"
+  SEMI JOIN "spine_tied" AS "found"
+    ON "row"."spine_row" = "found"."spine_row"
   QUALIFY
     LEAD(TRUE) OVER (
-      PARTITION BY "found"."spine_row"
+      PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time_" NULLS FIRST, "row"."as_of" NULLS FIRST
     ) IS NULL
 ), "spine_rows" AS (
@@ -164,20 +153,13 @@ WITH "spine" AS MATERIALIZED (
     )
 ), "ü_y_settled" AS (
   SELECT
-    "found"."spine_row",
-    "row"."recency",
-    "found"."event_time"
-  FROM "ü_y_tied" AS "found"
-  JOIN (
-    SELECT
-      "recency",
-      TRY_CAST("t" AS TIMESTAMP) AS "event_time"
-    FROM "wh"."main"."ü_y"
-  ) AS "row"
-    ON "row"."event_time" = "found"."event_time"
+    "row".*
+  FROM "ü_y_fetched" AS "row"
+  SEMI JOIN "ü_y_tied" AS "found"
+    ON "row"."spine_row" = "found"."spine_row"
   QUALIFY
     LEAD(TRUE) OVER (
-      PARTITION BY "found"."spine_row"
+      PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time" NULLS FIRST, "row"."recency" NULLS FIRST
     ) IS NULL
 ), "ü_y_rows" AS (

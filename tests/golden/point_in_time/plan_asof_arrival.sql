@@ -70,7 +70,8 @@ WITH "spine" AS MATERIALIZED (
   SELECT
     "found"."spine_row",
     "row"."v",
-    "found"."event_time"
+    "found"."event_time",
+    "row"."recorded"
   FROM "late_found" AS "found"
   JOIN (
     SELECT
@@ -114,29 +115,13 @@ WITH "spine" AS MATERIALIZED (
     )
 ), "late_settled" AS (
   SELECT
-    "found"."spine_row",
-    "row"."v",
-    "found"."event_time"
-  FROM "late_tied" AS "found"
-  JOIN (
-    SELECT
-      "k",
-      "v",
-      "t" AS "event_time",
-      "loaded_at" AS "recorded",
-      CASE
-        WHEN "loaded_at" <= CAST('2024-01-02 00:00:00.000000' AS TIMESTAMP)
-        THEN COALESCE(TRY("t" + INTERVAL '1' HOUR), CAST('infinity' AS TIMESTAMP))
-        ELSE "loaded_at"
-      END AS "arrival"
-    FROM "wh"."main"."late"
-  ) AS "row"
-    ON "found"."k" = "row"."k"
-    AND "row"."event_time" = "found"."event_time"
-    AND "row"."arrival" <= "found"."as_of"
+    "row".*
+  FROM "late_fetched" AS "row"
+  SEMI JOIN "late_tied" AS "found"
+    ON "row"."spine_row" = "found"."spine_row"
   QUALIFY
     LEAD(TRUE) OVER (
-      PARTITION BY "found"."spine_row"
+      PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST, "row"."v" NULLS FIRST
     ) IS NULL
 ), "late_rows" AS (

@@ -88,21 +88,13 @@ WITH "spine" AS MATERIALIZED (
     )
 ), "stats_settled" AS (
   SELECT
-    "found"."spine_row",
-    "row"."v",
-    "found"."event_time"
-  FROM "stats_tied" AS "found"
-  JOIN (
-    SELECT
-      "k",
-      "v",
-      "t" AS "event_time"
-    FROM "wh"."main"."stats"
-  ) AS "row"
-    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+    "row".*
+  FROM "stats_fetched" AS "row"
+  SEMI JOIN "stats_tied" AS "found"
+    ON "row"."spine_row" = "found"."spine_row"
   QUALIFY
     LEAD(TRUE) OVER (
-      PARTITION BY "found"."spine_row"
+      PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time" NULLS FIRST, "row"."v" NULLS FIRST
     ) IS NULL
 ), "stats_rows" AS (

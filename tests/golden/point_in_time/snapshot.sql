@@ -81,25 +81,13 @@ WITH "spine" AS MATERIALIZED (
     )
 ), "plan_settled" AS (
   SELECT
-    "found"."spine_row",
-    "row"."name",
-    "row"."dbt_valid_to",
-    "row"."dbt_is_deleted",
-    "found"."event_time"
-  FROM "plan_tied" AS "found"
-  JOIN (
-    SELECT
-      "k",
-      "name",
-      "dbt_valid_to",
-      "dbt_is_deleted",
-      "dbt_valid_from" AS "event_time"
-    FROM "wh"."main"."plan"
-  ) AS "row"
-    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+    "row".*
+  FROM "plan_fetched" AS "row"
+  SEMI JOIN "plan_tied" AS "found"
+    ON "row"."spine_row" = "found"."spine_row"
   QUALIFY
     LEAD(TRUE) OVER (
-      PARTITION BY "found"."spine_row"
+      PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time" NULLS FIRST, "row"."name" NULLS FIRST, "row"."dbt_valid_to" NULLS FIRST, "row"."dbt_is_deleted" NULLS FIRST
     ) IS NULL
 ), "plan_rows" AS (
