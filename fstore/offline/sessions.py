@@ -76,10 +76,10 @@ def _kept(project: Project, connection: duckdb.DuckDBPyConnection) -> bool:
         for name in names:
             if name not in _OWN_DATABASES:
                 connection.execute(detach(name))
-        spilled = connection.execute("SELECT count(*) FROM duckdb_temporary_files()").fetchall()
+        ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
     except duckdb.Error:
         return False
-    if spilled != [(0,)] or Path(_own_temp_directory(project)).is_dir():
+    if spill and any(Path(spill).glob(f"duckdb_temp_*{os.getpid()}_*")):
         return False
     with _lock:
         _idle.append((os.getpid(), project, connection))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Any
@@ -20,9 +20,11 @@ from fstore.compile.visibility import settles_ties
 from fstore.definitions import FeatureView
 from fstore.offline.progress import run
 
+SPINE_ROWS = "SELECT * FROM temp.main.entity_df"
 LOOKING = "Looking at a sample"
-# The operators of a relation that is read as it is stored: computing it twice costs a scan more.
+# The operators of what is read as it is stored: reading it once more costs a scan, no work.
 _SCANS = ("SCAN", "PROJECTION", "FILTER", "READ_", "TABLE_FUNCTION")
+_ORDERS = ("ORDER_BY", "LIMIT", "TOP_N")  # a spine's, which its rows' places need in any case
 
 
 def plans_for(
@@ -42,7 +44,8 @@ def plans_for(
         for view in dict.fromkeys(join.view for join in request.joins)
     }
     sizes: dict[str, Sizes] = {}
-    if forced is None and stored(connection, "SELECT * FROM temp.main.entity_df") is not None:
+    spine_source = stored(connection, SPINE_ROWS, (*_SCANS, *_ORDERS))
+    if forced is None and spine_source is not None:
         names = SpineNames.of(request.joins, columns, spine)
         for join in request.joins:
             source = sources[join.view]
@@ -94,14 +97,16 @@ class Stored:
     filtered: bool
 
 
-def stored(connection: duckdb.DuckDBPyConnection, sql: str) -> Stored | None:
+def stored(
+    connection: duckdb.DuckDBPyConnection, sql: str, allowed: Sequence[str] = _SCANS
+) -> Stored | None:
     """Return what EXPLAIN tells of a query, from metadata alone.
 
     None where it does more than read what is stored: a join, an aggregate, anything computed.
     """
     text = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()[0][1]
     operators = list(_operators(json.loads(text)))
-    if not all(any(word in str(each["name"]).upper() for word in _SCANS) for each in operators):
+    if not all(any(word in str(each["name"]).upper() for word in allowed) for each in operators):
         return None
     told = [each.get("extra_info", {}) for each in operators]
     rows = max((int(each.get("Estimated Cardinality") or 0) for each in told), default=0)
