@@ -1,0 +1,30 @@
+"""The benchmark still runs and its peers still agree, on a hundredth of the rows.
+
+How fast anything is, no test says: `make bench` measures.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_small_run_gives_right_rows_and_a_page(tmp_path: Path) -> None:
+    output = tmp_path / "offline.json"
+    command = [sys.executable, "-m", "benchmarks.offline", "--scale", "0.002"]
+    command += ["--shapes", "a/parquet,c/sorted,f/skewed/table", "--repetitions", "1"]
+    command += ["--peers", "limit,fstore,polars", "--in-process"]
+    command += ["--data", str(tmp_path / "data"), "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = json.loads(output.read_text())["cases"]
+    assert [case["case"] for case in cases] == ["a/parquet", "c/sorted", "f/skewed/table"]
+    ran = [(run["peer"], run["plan"], run.get("rows")) for case in cases for run in case["runs"]]
+    assert {rows for peer, _, rows in ran if peer != "limit"} == {"right"}
+    assert {plan for peer, plan, _ in ran if peer == "fstore"} == {
+        None, "pairs", "bounded", "bucketed", "asof",
+    }  # fmt: skip
