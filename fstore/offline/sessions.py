@@ -64,6 +64,7 @@ def _kept(project: Project, connection: duckdb.DuckDBPyConnection) -> bool:
     One that has spilled to disk ends instead: that removes what it wrote.
     """
     try:
+        connection.unregister("entity_df")  # lets go of a frame; a SELECT's view is dropped below
         connection.execute("DROP VIEW IF EXISTS temp.main.entity_df")
         connection.execute("RESET arrow_lossless_conversion")
         names = [
@@ -81,13 +82,17 @@ def _kept(project: Project, connection: duckdb.DuckDBPyConnection) -> bool:
         return False
     if spill and any(Path(spill).glob(f"duckdb_temp_*{os.getpid()}_*")):
         return False
+    oldest = None
     with _lock:
+        # A forked child holds its parent's sessions too and must not end them: their threads are
+        # not there.
+        own = [entry for entry in _idle if entry[0] == os.getpid()]
+        if len(own) >= MOST_IDLE:
+            oldest = own[0]
+            _idle.remove(oldest)
         _idle.append((os.getpid(), project, connection))
-        surplus = _idle[:-MOST_IDLE]
-        del _idle[:-MOST_IDLE]
-    for process, _, old in surplus:
-        if process == os.getpid():
-            old.close()
+    if oldest is not None:
+        oldest[2].close()
     return True
 
 

@@ -1,0 +1,91 @@
+"""Sessions that are kept between jobs hold nothing: no file, no frame, no setting of a job."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+import fstore
+from fstore.offline import sessions
+from tests import harness
+
+VIEW = harness.View(
+    "stats",
+    {"k": "BIGINT", "t": "TIMESTAMP", "v": "UUID"},
+    [(1, "2024-01-01", "00000000-0000-0000-0000-000000000001")],
+    {"entities": {"user": "k"}, "event_timestamp": "t"},
+)
+SELECT = "SELECT 1 AS k, TIMESTAMP '2024-02-01' AS event_timestamp"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return harness.make_project(tmp_path / "project", [VIEW])
+
+
+def idle(project: Path) -> list[duckdb.DuckDBPyConnection]:
+    return [
+        connection
+        for _, prepared_for, connection in sessions._idle
+        if prepared_for.directory == project
+    ]
+
+
+def test_a_session_serves_the_next_job(project: Path) -> None:
+    with fstore.FeatureStore(project) as store:
+        store.get_historical_features(SELECT, ["stats"]).to_arrow()
+        (first,) = idle(project)
+        store.get_historical_features(SELECT, ["stats"]).to_arrow()
+        assert idle(project) == [first]
+
+
+def test_no_file_is_held_between_jobs(project: Path) -> None:
+    with fstore.FeatureStore(project) as store:
+        store.get_historical_features(SELECT, ["stats"]).to_arrow()
+        with duckdb.connect(str(project / harness.WAREHOUSE)) as connection:  # to write
+            connection.execute("INSERT INTO stats VALUES (2, '2024-01-01', NULL)")
+        names = idle(project)[0].execute("SELECT database_name FROM duckdb_databases()").fetchall()
+        assert {name for (name,) in names} == {"memory", "temp", "system"}
+
+
+def test_a_frame_is_let_go_of(project: Path) -> None:
+    spine = pa.table({"k": [1], "event_timestamp": pa.array([0], pa.timestamp("us"))})
+    before = sys.getrefcount(spine)
+    with fstore.FeatureStore(project) as store:
+        store.get_historical_features(spine, ["stats"]).to_arrow()
+    assert idle(project)
+    assert sys.getrefcount(spine) == before
+
+
+def test_a_publish_leaves_no_setting_behind(project: Path) -> None:
+    with fstore.FeatureStore(project) as store:
+        fresh = store.get_historical_features(SELECT, ["stats"]).to_arrow().schema
+        store.materialize()
+        assert store.get_historical_features(SELECT, ["stats"]).to_arrow().schema == fresh
+
+
+def test_a_job_that_fails_ends_its_session(project: Path) -> None:
+    with fstore.FeatureStore(project) as store:
+        broken = (
+            "SELECT CAST(text AS BIGINT) AS k, TIMESTAMP '2024-02-01' AS event_timestamp "
+            "FROM (VALUES ('one')) AS rows(text)"
+        )
+        with pytest.raises(fstore.FstoreError):
+            store.get_historical_features(broken, ["stats"]).to_arrow()
+    assert not idle(project)
+
+
+def test_few_are_kept(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        project = harness.make_project(tmp_path / name, [VIEW])
+        with fstore.FeatureStore(project) as store:
+            store.get_historical_features(SELECT, ["stats"]).to_arrow()
+    own = [entry for entry in sessions._idle if entry[0] == os.getpid()]
+    assert len(own) == sessions.MOST_IDLE
+    assert idle(tmp_path / "c")
+    assert not idle(tmp_path / "a")
