@@ -70,7 +70,7 @@ def _ratios(axes: Axes, results: Results) -> None:
     axes.set(yscale="log", ylabel="times the seconds of fstore", xlim=(-0.5, len(groups) - 0.5))
     axes.set_xticks(range(len(groups)), [title for _, title in groups])
     axes.set_title("Peers on raw Parquet, where fstore is 1")
-    axes.legend()
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, frameon=False)
 
 
 def _ratio(case: dict[str, Any] | None, peers: tuple[str, ...]) -> float | None:

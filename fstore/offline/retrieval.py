@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from fstore.compile.keys import check_keys
@@ -197,7 +198,7 @@ def _keys_and_time(frame: Frame, request: FeatureRequest, time: str) -> tuple[pa
     wanted = [key if key in frame.names else folded[key.casefold()] for key in request.keys]
     columns = {name: frame.column(name) for name in dict.fromkeys((*wanted, time))}
     position = unused("spine_row", tuple(columns))
-    columns[position] = pa.chunked_array([pa.array(range(len(frame)), pa.int64())])
+    columns[position] = pa.chunked_array([pa.array(np.arange(len(frame), dtype=np.int64))])
     return pa.table(columns), position
 
 
