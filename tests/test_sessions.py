@@ -53,6 +53,21 @@ def test_no_file_is_held_between_jobs(project: Path) -> None:
         assert {name for (name,) in names} == {"memory", "temp", "system"}
 
 
+@pytest.mark.parametrize("name", ["memory", "fstore_session"])
+def test_no_file_is_held_whatever_its_name(project: Path, name: str) -> None:
+    profile = (project / "profiles.yml").read_text()
+    (project / "profiles.yml").write_text(profile.replace(harness.WAREHOUSE, f"{name}.duckdb"))
+    manifest = project / "target" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"database": "wh"', f'"database": "{name}"'))
+    (project / harness.WAREHOUSE).rename(project / f"{name}.duckdb")
+    with fstore.FeatureStore(project) as store:
+        for _ in range(2):
+            store.get_historical_features(SELECT, ["stats"]).to_arrow()
+            assert idle(project)
+            with duckdb.connect(str(project / f"{name}.duckdb")) as connection:  # to write
+                connection.execute("INSERT INTO stats VALUES (2, '2024-01-01', NULL)")
+
+
 def test_a_frame_is_let_go_of(project: Path) -> None:
     spine = pa.table({"k": [1], "event_timestamp": pa.array([0], pa.timestamp("us"))})
     before = sys.getrefcount(spine)

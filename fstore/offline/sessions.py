@@ -25,7 +25,6 @@ from fstore.errors import ProjectError, WarehouseError
 from fstore.project import Project
 
 MOST_IDLE = 2
-_OWN_DATABASES = ("memory", "fstore_session")
 
 _idle: list[tuple[int, Project, duckdb.DuckDBPyConnection]] = []  # with the process that made it
 _lock = Lock()
@@ -73,9 +72,10 @@ def _kept(project: Project, connection: duckdb.DuckDBPyConnection) -> bool:
                 "SELECT database_name FROM duckdb_databases() WHERE NOT internal"
             ).fetchall()
         ]
-        connection.execute(use(next(name for name in names if name in _OWN_DATABASES), "main"))
+        own = _own_database(project)
+        connection.execute(use(own, "main"))
         for name in names:
-            if name not in _OWN_DATABASES:
+            if name != own:
                 connection.execute(detach(name))
         ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
     except duckdb.Error:
@@ -86,14 +86,19 @@ def _kept(project: Project, connection: duckdb.DuckDBPyConnection) -> bool:
     with _lock:
         # A forked child holds its parent's sessions too and must not end them: their threads are
         # not there.
-        own = [entry for entry in _idle if entry[0] == os.getpid()]
-        if len(own) >= MOST_IDLE:
-            oldest = own[0]
+        mine = [entry for entry in _idle if entry[0] == os.getpid()]
+        if len(mine) >= MOST_IDLE:
+            oldest = mine[0]
             _idle.remove(oldest)
         _idle.append((os.getpid(), project, connection))
     if oldest is not None:
         oldest[2].close()
     return True
+
+
+def _own_database(project: Project) -> str:
+    """Return the name of the session's own database, which no warehouse of the project has."""
+    return "fstore_session" if project.warehouse.catalog == "memory" else "memory"
 
 
 def _made(project: Project) -> duckdb.DuckDBPyConnection:
@@ -102,9 +107,10 @@ def _made(project: Project) -> duckdb.DuckDBPyConnection:
     }
     try:
         connection = duckdb.connect(":memory:", config=options)
-        if project.warehouse.catalog == "memory":  # the session's own name; give it another
-            connection.execute("ATTACH ':memory:' AS fstore_session")
-            connection.execute("USE fstore_session")
+        own = _own_database(project)
+        if own != "memory":  # the warehouse has that name
+            connection.execute(f"ATTACH ':memory:' AS {own}")
+            connection.execute(use(own, "main"))
             connection.execute("DETACH memory")
         for extension in project.warehouse.extensions:
             connection.execute(load_extension(extension.name))
