@@ -48,9 +48,10 @@ WITHHELD_SHARE = 0.2  # a job warns where created_timestamp withholds rows from 
 class RetrievalJob:
     """A training set, made by ``FeatureStore.get_historical_features``.
 
-    Nothing has run yet but DESCRIBE: each ``to_`` method opens the warehouse, runs the query and
-    closes it. The rows are those of the spine, each once and in its order, with the spine's own
-    columns first and then the features as asked.
+    Nothing has run yet but DESCRIBE and a look at a sample of each view: each ``to_`` method opens
+    the warehouse, runs the query and closes it. The rows are those of the spine, each once and in
+    its order, with the spine's own columns first and then the features as asked. ``plans`` says by
+    the name of each join how its rows are found, and why.
     """
 
     project: Project = field(repr=False)
