@@ -76,8 +76,8 @@ def _integers(column: pa.ChunkedArray) -> pd.Series[Any]:
 
 
 def _flat(columns: Mapping[str, pa.ChunkedArray]) -> pd.DataFrame:
-    # All at once, which takes a tenth of the time of one by one; and by way of a table: only then
-    # does text become pandas' own text.
+    # All at once, for each call has a price, paid once a column of a thousand; and by way of a
+    # table: only then does text become pandas' own text.
     table = pa.table(list(columns.values()), names=list(columns))
     frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable().get)
     return frame

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from fstore.compile.find import ROW, Search, pairs_name
-from fstore.compile.sql import cte, identifier, joined, quoted, select, table_as
+from fstore.compile.clocks import arrives_by_row
+from fstore.compile.find import FOUND, ROW, Search, pairs_name
+from fstore.compile.sql import cte, identifier, joined, quoted, row_count, select, table_as
 from fstore.compile.visibility import (
     arrived,
-    arrives_by_row,
     at_same_time,
     kept_columns,
     ranked_last,
     tie_breakers,
 )
 
-FOUND = "found"  # the alias of the row that was found
-
 
 def fetched(
-    search: Search, features: tuple[str, ...], *, from_pairs: bool, unique: bool
+    search: Search, features: tuple[str, ...], first: exp.Select, *, unique: bool
 ) -> list[exp.CTE]:
     """Return the CTEs that end in ``<join>_rows``: place, features, E.
 
-    ``unique`` says that no two rows of the view have equal keys and E, so that there are no ties.
-    Otherwise the greatest is kept of the rows of each spine row that fetched more than one; where
-    nothing is tied, which two counts tell, that costs nothing. What settles a tie is fetched again,
+    ``first`` fetches them, ties and all: :func:`matches` or :func:`winning_pairs`. ``unique`` says
+    that no two rows of the view have equal keys and E, so that there are no ties. Otherwise the
+    greatest is kept of the rows of each spine row that fetched more than one; where nothing is
+    tied, which two counts tell, that costs next to nothing. What settles a tie is fetched again,
     for those rows alone, unless all of it is there because the request asks for it.
     """
     name = search.join.name
-    first = _from_pairs(search, features) if from_pairs else _matches(search, features)
     if unique:
         return [cte(rows_name(search), first)]
     fetched_name, tied, settled = f"{name}_fetched", f"{name}_tied", f"{name}_settled"
@@ -59,27 +57,23 @@ def _columns(search: Search, features: tuple[str, ...]) -> list[exp.Expr]:
     ]
 
 
-def _matches(
+def matches(
     search: Search,
     features: tuple[str, ...],
     among: str | None = None,
     carried: tuple[str, ...] = (),
 ) -> exp.Select:
     """Return the view's rows that have the keys and the E of a row that was found, and its A."""
-    view, names = search.join.view, search.names
-    on: list[exp.Expr] = [
-        exp.EQ(this=quoted(key, FOUND), expression=quoted(key, ROW)) for key, _ in search.join.keys
-    ]
-    on.append(at_same_time(search.clocks, ROW, quoted(search.clocks.event_time, FOUND)))
+    view, on = search.join.view, search.as_found()
     if arrives_by_row(view):
-        on.append(arrived(search.clocks, ROW, quoted(names.as_of, FOUND)))
+        on.append(arrived(search.clocks, ROW, quoted(search.names.as_of, FOUND)))
     kept = (*kept_columns(view, search.built, features), *carried)
     query = select(_columns(search, features), table_as(among or search.found, FOUND))
     query.append("joins", joined(search.rows(kept), on))
     return query
 
 
-def _from_pairs(search: Search, features: tuple[str, ...]) -> exp.Select:
+def winning_pairs(search: Search, features: tuple[str, ...]) -> exp.Select:
     """Return those of the pairs that have the E that was found."""
     row = search.names.row
     on: list[exp.Expr] = [
@@ -96,13 +90,12 @@ def _tied(search: Search, fetched_name: str) -> exp.Select:
     row = search.names.row
 
     def count(name: str) -> exp.Expr:
-        every = exp.Count(this=exp.Star(), big_int=True)
-        return exp.Subquery(this=select([every], exp.table_(name, quoted=True)))
+        return exp.Subquery(this=select([row_count()], exp.table_(name, quoted=True)))
 
     more = exp.GT(this=count(fetched_name), expression=count(search.found))
     several = select([quoted(row)], exp.table_(fetched_name, quoted=True)).where(more, copy=False)
     several.set("group", exp.Group(expressions=[quoted(row)]))
-    two = exp.GT(this=exp.Count(this=exp.Star(), big_int=True), expression=exp.Literal.number(1))
+    two = exp.GT(this=row_count(), expression=exp.Literal.number(1))
     several.set("having", exp.Having(this=two))
     query = select([exp.Star()], table_as(search.found, FOUND))
     return query.where(exp.In(this=quoted(row, FOUND), query=several.subquery()), copy=False)
@@ -121,7 +114,7 @@ def _settled(search: Search, features: tuple[str, ...], fetched_name: str, tied:
         query.append("joins", joined(table_as(tied, FOUND), same, kind="SEMI"))
         among = quoted(place, ROW)
     else:
-        query = _matches(search, features, tied, by)
+        query = matches(search, features, tied, by)
         among = quoted(place, FOUND)
     return query.qualify(ranked_last(search.clocks, ROW, among, by), copy=False)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from fstore.compile.clocks import Clocks, arrives_by_row, stamped
 from fstore.compile.request import Join
 from fstore.compile.spine import NAME, Spine, SpineNames, asked_keys, from_spine
 from fstore.compile.sql import (
@@ -25,28 +26,27 @@ from fstore.compile.sql import (
     table_of,
 )
 from fstore.compile.visibility import (
-    Clocks,
-    arrives_by_row,
+    at_same_time,
     fresh,
     happened_by,
     kept_columns,
     newest_known,
     reach,
-    stamped,
+    stretch,
     visible,
     visible_since,
 )
 from fstore.definitions import Column
 
-ROW = "row"  # the alias of a view's row, of which a join with the spine is made
+ROW = "row"  # the alias of a view's row
+FOUND = "found"  # the alias of what was found for a spine row
 
 
 @dataclass(frozen=True)
 class Search:
     """One join of a request with the names that its part of the query uses.
 
-    ``source`` is the view's relation, or the CTE that holds its rows where reading it means
-    computing it.
+    ``computed`` names the CTE that holds the view's rows where reading it means computing it.
     """
 
     join: Join
@@ -85,6 +85,15 @@ class Search:
         """Return the equality of each join key of a row with the spine's."""
         return [exp.EQ(this=value, expression=quoted(key, ROW)) for key, value in self.asked_keys()]
 
+    def as_found(self) -> list[exp.Expr]:
+        """Return that a row has the keys and the E that were found for a spine row."""
+        event_time = self.clocks.event_time
+        keys = [
+            exp.EQ(this=quoted(key, FOUND), expression=quoted(key, ROW))
+            for key, _ in self.join.keys
+        ]
+        return [*keys, at_same_time(self.clocks, ROW, quoted(event_time, FOUND))]
+
     def asked(self) -> list[exp.Expr]:
         """Return the columns of ``found`` that the spine gives: place, time, keys."""
         return [
@@ -120,22 +129,10 @@ def bounded(search: Search) -> list[exp.CTE]:
 
 
 def bucketed(search: Search) -> list[exp.CTE]:
-    """Compare each spine row with the rows of its key in two stretches of time, each a ttl long.
-
-    Whatever is visible at q lies in the stretch of q or in the one before. Rows without a finite
-    time meet in stretch 0.
-    """
+    """Compare each spine row with the rows of its key in two stretches of time, each a ttl long."""
     view, clocks, names = search.join.view, search.clocks, search.names
-    assert view.ttl is not None, "bucketed was refused for a view without ttl"
     name = f"{search.join.name}_stretches"
-    length = exp.Literal.number(view.ttl.seconds * 1_000_000)
-
-    def stretch(time: exp.Expr) -> exp.Expr:
-        micros = exp.Anonymous(this="EPOCH_US", expressions=[time])
-        whole = exp.IntDiv(this=micros, expression=length.copy())
-        return exp.Coalesce(this=whole, expressions=[exp.Literal.number(0)])
-
-    own = stretch(search.as_of)
+    own = stretch(view, search.as_of)
     before = exp.Sub(this=own.copy(), expression=exp.Literal.number(1))
     parts = [
         select([*search.asked(), aliased(place, names.stretch)], from_spine(names))
@@ -151,7 +148,7 @@ def bucketed(search: Search) -> list[exp.CTE]:
     pair.append(
         exp.EQ(
             this=quoted(names.stretch, names.alias),
-            expression=stretch(quoted(clocks.event_time, ROW)),
+            expression=stretch(view, quoted(clocks.event_time, ROW)),
         )
     )
     pair += visible(view, clocks, ROW, q)

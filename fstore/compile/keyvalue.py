@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
+from fstore.compile.clocks import Clocks
 from fstore.compile.latest import stored_columns
 from fstore.compile.sql import (
     TIMESTAMP,
@@ -18,7 +19,7 @@ from fstore.compile.sql import (
     render,
 )
 from fstore.compile.types import INTEGERS, find_column
-from fstore.compile.visibility import Clocks, fresh, happened, still_valid
+from fstore.compile.visibility import fresh, happened, still_valid
 from fstore.definitions import Column, FeatureView
 
 TABLE = "latest"  # one table a file

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from sqlglot import exp
 
+from fstore.compile.clocks import Clocks
 from fstore.compile.sql import common, instant, over, quoted
 from fstore.compile.types import find_column
-from fstore.compile.visibility import Clocks, clocked, kept_columns, known
+from fstore.compile.visibility import clocked, kept_columns, known
 from fstore.definitions import Column, FeatureView
 
 

@@ -78,7 +78,8 @@ def check_forced(request: FeatureRequest, plan: Plan | None) -> None:
         )
 
 
-# Nanoseconds of one core, as measured on tables and Parquet of 5 million rows (benchmarks/).
+# Nanoseconds of one core, roughly, from trials on tables and Parquet of 5 million rows. How well
+# they choose is measured: docs/benchmarks.md has the plan chosen beside every plan forced.
 _SCAN = 10  # a row's keys and clocks read and looked up, where no key matches
 _FEATURE = 4  # one feature of one row read
 _PROBE = 60  # a row whose key is asked for looked up among the spine's

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from fstore.compile import find
-from fstore.compile.fetch import fetched, rows_name
+from fstore.compile.clocks import Clocks
+from fstore.compile.fetch import fetched, matches, rows_name, winning_pairs
 from fstore.compile.find import Search
 from fstore.compile.plans import Plan, Taken
 from fstore.compile.request import Columns, FeatureRequest, Join
@@ -24,7 +25,7 @@ from fstore.compile.sql import (
     zoned,
 )
 from fstore.compile.types import find_column
-from fstore.compile.visibility import Clocks, still_valid
+from fstore.compile.visibility import still_valid
 from fstore.definitions import Column, FeatureView
 
 FIND = {
@@ -101,11 +102,10 @@ def output_columns(
 def found_and_fetched(search: Search, taken: Taken, features: tuple[str, ...]) -> list[exp.CTE]:
     """Return the CTEs of one join, by the plan that was taken for it."""
     if taken.plan is Plan.PAIRS:
-        ctes = find.pairs(search, features)
+        found, first = find.pairs(search, features), winning_pairs(search, features)
     else:
-        ctes = FIND[taken.plan](search)
-    from_pairs = taken.plan is Plan.PAIRS
-    return ctes + fetched(search, features, from_pairs=from_pairs, unique=taken.unique)
+        found, first = FIND[taken.plan](search), matches(search, features)
+    return found + fetched(search, features, first, unique=taken.unique)
 
 
 def _features_by_join(request: FeatureRequest) -> dict[str, tuple[str, ...]]:

@@ -12,6 +12,11 @@ from sqlglot import exp
 
 from fstore.compile.sql import identifier, render
 
+# One row: what a session may use.
+LIMITS = "SELECT " + ", ".join(
+    f"current_setting('{name}')" for name in ("memory_limit", "threads", "temp_directory")
+)
+
 
 def attach(
     path: str, alias: str | None, *, read_only: bool, options: Mapping[str, Any] | None = None

@@ -11,6 +11,7 @@ from fstore.compile.sql import (
     cte,
     joined,
     quoted,
+    row_count,
     select,
     table_as,
 )
@@ -34,12 +35,12 @@ def estimate(search: Search, percent: float) -> exp.Select:
     """
     spine = search.names
     keys = [aliased(value, key) for key, value in search.asked_keys()]
-    grouped = select([*keys, aliased(_every(), COUNTS)], table_as("spine", spine.alias))
+    grouped = select([*keys, aliased(row_count(), COUNTS)], table_as("spine", spine.alias))
     grouped.set("group", exp.Group(expressions=[value.unalias().copy() for value in keys]))
     time = quoted(spine.as_of)
     ends = select(
         [
-            aliased(_every(), "spine_rows"),
+            aliased(row_count(), "spine_rows"),
             aliased(exp.Min(this=time), "first"),
             aliased(exp.Max(this=time.copy()), "last"),
         ],
@@ -57,8 +58,8 @@ def estimate(search: Search, percent: float) -> exp.Select:
     pairs = exp.Filter(this=exp.Sum(this=quoted(COUNTS, "asked")), expression=share)
     query = select(
         [
-            aliased(_every(), "sampled"),
-            aliased(exp.Filter(this=_every(), expression=share.copy()), "matched"),
+            aliased(row_count(), "sampled"),
+            aliased(exp.Filter(this=row_count(), expression=share.copy()), "matched"),
             aliased(exp.Coalesce(this=pairs, expressions=[exp.Literal.number(0)]), "pairs"),
             _end(quoted("spine_rows")),
             _end(_micros(quoted("first"))),
@@ -75,10 +76,6 @@ def estimate(search: Search, percent: float) -> exp.Select:
     ]
     query.set("with_", exp.With(expressions=ctes))
     return query
-
-
-def _every() -> exp.Count:
-    return exp.Count(this=exp.Star(), big_int=True)
 
 
 def _end(value: exp.Expr) -> exp.Subquery:

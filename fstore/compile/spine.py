@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlglot import exp
 
+from fstore.compile.clocks import Clocks, as_utc
 from fstore.compile.keys import comparable
 from fstore.compile.request import Columns, Join
 from fstore.compile.sql import (
@@ -22,7 +23,7 @@ from fstore.compile.sql import (
     zoned,
 )
 from fstore.compile.types import find_column, unused
-from fstore.compile.visibility import Clocks, as_utc, clocked
+from fstore.compile.visibility import clocked
 from fstore.definitions import Column, FeatureView
 
 # Where a job puts the spine: a temporary view, so that it hides no relation of the warehouse.

@@ -48,6 +48,11 @@ def subquery_as(query: exp.Query, alias: str) -> exp.Subquery:
     return exp.Subquery(this=query, alias=exp.TableAlias(this=identifier(alias)))
 
 
+def row_count() -> exp.Count:
+    """Return ``COUNT(*)``."""
+    return exp.Count(this=exp.Star(), big_int=True)
+
+
 def any_value(value: exp.Expr) -> exp.Expr:
     """Return ``ANY_VALUE(value)``; DuckDB's passes over NULLs, which the tree says aloud."""
     return exp.IgnoreNulls(this=exp.AnyValue(this=value))

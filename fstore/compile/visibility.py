@@ -4,7 +4,7 @@ A row happened at E (``event_timestamp``) and could be known from A on (``create
 else E + ``delay``). It is visible at q iff ``E <= q``, ``A <= q`` and ``E >= q - ttl``; the value
 at q is the visible row with the greatest (E, A), then the greatest remaining columns.
 
-A training set compares pairs of rows: :func:`stamped` gives a view's rows their clocks,
+A training set compares pairs of rows, which carry their :mod:`fstore.compile.clocks`:
 :func:`visible` is the rule for one pair, and :func:`ranked_last` settles rows of equal E.
 
 Two facts make one ordered search of that instead of a comparison of every pair:
@@ -20,138 +20,23 @@ generations, which keep more than one row a key.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlglot import exp
 
-from fstore.compile.sql import (
-    TIMESTAMP,
-    aliased,
-    instant,
-    over,
-    quoted,
-    subquery_as,
-    table_of,
-    try_cast,
+from fstore.compile.clocks import (
+    Clocks,
+    arrival_of,
+    arrives_by_row,
+    as_utc,
+    event_time_of,
+    is_floored,
+    recorded_of,
+    shifted,
+    stamped,
 )
-from fstore.compile.types import COARSE, NANOSECONDS, ZONED, find_column, unused
-from fstore.definitions import Column, Duration, FeatureView
-
-
-def as_utc(value: exp.Expr, type_name: str) -> exp.Expr:
-    """Return a clock as TIMESTAMP in UTC, floored to microseconds; infinities stay.
-
-    The connection's TimeZone is UTC, so the cast of a zoned timestamp converts it to UTC.
-    """
-    plain: exp.Expr = exp.Cast(this=value.copy(), to=TIMESTAMP.copy())
-    if type_name == "TIMESTAMP":
-        return value
-    if type_name in COARSE:  # these reach further than timestamps do
-        return try_cast(value, "TIMESTAMP")
-    if type_name not in NANOSECONDS:
-        return plain
-    # DuckDB's cast rounds half up; one microsecond less where it did.
-    wide = "TIMESTAMPTZ" if type_name in ZONED else "TIMESTAMP"
-    rounded = exp.Cast(this=value.copy(), to=exp.DataType.build(wide, dialect="duckdb"))
-    back = exp.Cast(this=rounded, to=exp.DataType.build(type_name, dialect="duckdb", udt=True))
-    down = exp.Sub(
-        this=plain.copy(),
-        expression=exp.Interval(this=exp.Literal.string("1"), unit=exp.var("MICROSECOND")),
-    )
-    return exp.Case().when(exp.GT(this=back, expression=value.copy()), down).else_(plain)
-
-
-def shifted(time: exp.Expr, by: Duration, *, back: bool) -> exp.Expr:
-    """Return ``time`` moved by a duration; past the calendar's end it is an infinity.
-
-    A NULL time gives an infinity too, which no comparison with that NULL time lets through.
-    """
-    interval = exp.Interval(
-        this=exp.Literal.string(str(by.count * (7 if by.unit == "week" else 1))),
-        unit=exp.var("DAY" if by.unit == "week" else by.unit.upper()),
-    )
-    moved = (
-        exp.Sub(this=time, expression=interval) if back else exp.Add(this=time, expression=interval)
-    )
-    edge = exp.cast(exp.Literal.string("-infinity" if back else "infinity"), TIMESTAMP)
-    return exp.Coalesce(this=exp.Try(this=moved), expressions=[edge])
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """The names of the columns that :func:`clocked` adds to a view's own.
-
-    ``event_time`` is E. ``arrival`` is A as the visible-row rule compares it: E + ``delay`` for
-    rows that ``backfilled_until`` covers. ``recorded`` is the created_timestamp itself, which
-    settles ties; None where the view declares none. ``visible_from`` is the first instant at
-    which the row can be seen, ``recency`` its rank within the key: the greatest one wins.
-    """
-
-    event_time: str
-    arrival: str
-    recorded: str | None
-    visible_from: str
-    recency: str
-
-    @classmethod
-    def of(cls, view: FeatureView, columns: tuple[Column, ...]) -> Clocks:
-        taken = tuple(column.name for column in columns)
-        return cls(
-            event_time=unused("event_time", taken),
-            arrival=unused("arrival", taken),
-            recorded=unused("recorded", taken) if view.created_timestamp else None,
-            visible_from=unused("visible_from", taken),
-            recency=unused("recency", taken),
-        )
-
-
-def _type_of(columns: tuple[Column, ...], name: str) -> str:
-    column = find_column(columns, name)
-    assert column is not None, f"{name} was checked before compiling"
-    return column.type
-
-
-def _arrival(view: FeatureView, event_time: exp.Expr, recorded: exp.Expr | None) -> exp.Expr:
-    """Return A: what ``created_timestamp``, ``delay`` and ``backfilled_until`` say together."""
-    after_event = shifted(event_time, view.delay, back=False) if view.delay else event_time
-    if recorded is None:
-        return after_event
-    if view.backfilled_until is None:
-        return recorded
-    loaded_in_one_go = exp.LTE(this=recorded.copy(), expression=instant(view.backfilled_until))
-    return exp.Case().when(loaded_in_one_go, after_event).else_(recorded)
-
-
-def stamped(
-    view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...], source: exp.Expr
-) -> exp.Select:
-    """Return the rows of ``source``, the view's relation: keys, ``kept`` columns, and clocks.
-
-    The clocks are ``event_time``; ``recorded`` where there is a created_timestamp; and ``arrival``
-    where a row's own arrival decides whether it is known (see :func:`visible`).
-    """
-    clocks = Clocks.of(view, columns)
-    event_time = as_utc(quoted(view.event_timestamp), _type_of(columns, view.event_timestamp))
-    values: list[exp.Expr] = [quoted(name) for name in dict.fromkeys((*view.join_keys, *kept))]
-    values.append(aliased(event_time, clocks.event_time))
-    recorded = _recorded(view, columns)
-    if recorded is not None and clocks.recorded:
-        values.append(aliased(recorded, clocks.recorded))
-        if arrives_by_row(view):
-            arrival = _arrival(view, event_time.copy(), recorded.copy())
-            values.append(aliased(arrival, clocks.arrival))
-    return exp.Select(expressions=values).from_(source, copy=False)
-
-
-def _recorded(view: FeatureView, columns: tuple[Column, ...]) -> exp.Expr | None:
-    if view.created_timestamp is None:
-        return None
-    return as_utc(quoted(view.created_timestamp), _type_of(columns, view.created_timestamp))
-
-
-def arrives_by_row(view: FeatureView) -> bool:
-    """Whether A is a row's own: a created_timestamp that counts. Else it is E + ``delay``."""
-    return view.known_at and view.created_timestamp is not None
+from fstore.compile.sql import aliased, over, quoted, select, subquery_as, table_of
+from fstore.compile.types import find_column
+from fstore.definitions import Column, FeatureView
 
 
 def visible(view: FeatureView, clocks: Clocks, row: str, q: exp.Expr) -> list[exp.Expr]:
@@ -189,8 +74,8 @@ def happened_within(
     return [happened(clocks, row, reach(view, last)), *fresh(view, clocks, row, first)]
 
 
-def arrived(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
-    """Return A <= q, for a row with an arrival of its own."""
+def arrived(clocks: Clocks, row: str | None, q: exp.Expr) -> exp.Expr:
+    """Return A <= q, for a row whose arrival is a column; ``row`` None: an unqualified one."""
     return exp.LTE(this=quoted(clocks.arrival, row), expression=q.copy())
 
 
@@ -213,8 +98,20 @@ def settles_ties(view: FeatureView, columns: tuple[Column, ...], unique: Sequenc
     Not where E is floored, for then two of its column's values can be one E.
     """
     key = {name.casefold() for name in (*view.join_keys, view.event_timestamp)}
-    exact = _type_of(columns, view.event_timestamp) not in NANOSECONDS
-    return exact and {name.casefold() for name in unique} <= key
+    return not is_floored(view, columns) and {name.casefold() for name in unique} <= key
+
+
+def stretch(view: FeatureView, time: exp.Expr) -> exp.Expr:
+    """Return the number of the stretch of time, each a ttl long, that a time lies in.
+
+    Whatever is visible at q lies in the stretch of q or in the one before. Times that are not
+    finite meet in stretch 0.
+    """
+    assert view.ttl is not None, "only a ttl bounds what is visible"
+    micros = exp.Anonymous(this="EPOCH_US", expressions=[time])
+    length = exp.Literal.number(view.ttl.seconds * 1_000_000)
+    whole = exp.IntDiv(this=micros, expression=length)
+    return exp.Coalesce(this=whole, expressions=[exp.Literal.number(0)])
 
 
 def ranked_last(clocks: Clocks, row: str, among: exp.Expr, by: tuple[str, ...]) -> exp.Expr:
@@ -234,37 +131,36 @@ def newest_known(view: FeatureView, columns: tuple[Column, ...], source: exp.Exp
     that are visible from then or before: what an ASOF join on ``visible_from`` looks up.
     """
     clocks = Clocks.of(view, columns)
+    keys = [quoted(key) for key in view.join_keys]
+    rows = select(
+        [*keys, quoted(clocks.event_time), aliased(_visible_from(clocks), clocks.visible_from)],
+        subquery_as(stamped(view, columns, (), source), "stamped"),
+    )
     seen = (clocks.event_time, clocks.arrival)
-    visible_from = exp.Greatest(
-        this=quoted(clocks.event_time), expressions=[quoted(clocks.arrival)], ignore_nulls=True
-    )
-    rows = (
-        exp.Select(
-            expressions=[
-                *(quoted(key) for key in view.join_keys),
-                quoted(clocks.event_time),
-                aliased(visible_from, clocks.visible_from),
-            ]
-        )
-        .from_(subquery_as(stamped(view, columns, (), source), "stamped"), copy=False)
-        .where(*(quoted(name).is_(exp.null()).not_() for name in seen), copy=False)
-    )
+    rows.where(*(quoted(name).is_(exp.null()).not_() for name in seen), copy=False)
     so_far = exp.WindowSpec(
         kind="RANGE", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"
     )
     newest = over(
         exp.Max(this=quoted(clocks.event_time)),
-        [quoted(key) for key in view.join_keys],
+        [key.copy() for key in keys],
         [clocks.visible_from],
         so_far,
     )
-    return exp.Select(
-        expressions=[
-            *(quoted(key) for key in view.join_keys),
+    return select(
+        [
+            *(key.copy() for key in keys),
             quoted(clocks.visible_from),
             aliased(newest, clocks.event_time),
-        ]
-    ).from_(subquery_as(rows, "seen"), copy=False)
+        ],
+        subquery_as(rows, "seen"),
+    )
+
+
+def _visible_from(clocks: Clocks) -> exp.Expr:
+    """Return the first instant at which a row is visible: E or A, whichever is later."""
+    later = [quoted(clocks.arrival)]
+    return exp.Greatest(this=quoted(clocks.event_time), expressions=later, ignore_nulls=True)
 
 
 def visible_since(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
@@ -285,15 +181,14 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
     depend on which features were asked for.
     """
     clocks = Clocks.of(view, columns)
-    event_time = as_utc(quoted(view.event_timestamp), _type_of(columns, view.event_timestamp))
+    event_time, recorded = event_time_of(view, columns), recorded_of(view, columns)
     rows = exp.select(exp.Star(), aliased(event_time, clocks.event_time)).from_(
         table_of(view.relation)
     )
-    recorded = _recorded(view, columns)
     if recorded is not None and clocks.recorded:
         rows = rows.select(aliased(recorded, clocks.recorded))
 
-    arrival = _arrival(
+    arrival = arrival_of(
         view,
         quoted(clocks.event_time),
         quoted(clocks.recorded) if clocks.recorded else None,
@@ -310,9 +205,7 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
     recency = over(exp.RowNumber(), [quoted(key) for key in view.join_keys], order)
     seen = [clocks.event_time, *view.join_keys]
     if view.known_at:
-        visible_from: exp.Expr = exp.Greatest(
-            this=quoted(clocks.event_time), expressions=[quoted(clocks.arrival)], ignore_nulls=True
-        )
+        visible_from = _visible_from(clocks)
         seen.append(clocks.arrival)
     else:
         visible_from = quoted(clocks.event_time)
@@ -337,7 +230,7 @@ def happened(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
 
 def known(view: FeatureView, clocks: Clocks, k: exp.Expr) -> exp.Expr | None:
     """Return A <= K, for an unqualified row; None with ``known_at: false``: all rows are known."""
-    return exp.LTE(this=quoted(clocks.arrival), expression=k) if view.known_at else None
+    return arrived(clocks, None, k) if view.known_at else None
 
 
 def kept_columns(

@@ -6,23 +6,21 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from fstore.compile.find import ROW, Search
+from fstore.compile.clocks import arrives_by_row
+from fstore.compile.find import FOUND, ROW, Search
 from fstore.compile.plans import Taken
 from fstore.compile.point_in_time import FIND
 from fstore.compile.request import Columns, Join
 from fstore.compile.spine import NAME, Spine, SpineNames, spine_rows
-from fstore.compile.sql import aliased, cte, identifier, joined, quoted, select, table_as
+from fstore.compile.sql import aliased, cte, identifier, joined, quoted, row_count, select, table_as
 from fstore.compile.visibility import (
     arrived,
-    arrives_by_row,
-    at_same_time,
     kept_columns,
     ranked_last,
     still_valid,
     tie_breakers,
 )
 
-FOUND = "found"
 LOOKED_AT = 20_000  # spine rows: a share of a fifth is then sure within a hundredth
 
 
@@ -50,18 +48,13 @@ def withheld(join: Join, columns: Columns, spine: Spine, taken: Taken) -> exp.Se
     late = missed if valid is None else exp.and_(missed, valid)
     # Rows of equal E and A arrive together; which of them is seen matters to a snapshot alone.
     by = tie_breakers(join.view, built) if join.view.snapshot else ()
-    on: list[exp.Expr] = [
-        exp.EQ(this=quoted(key, FOUND), expression=quoted(key, ROW)) for key, _ in join.keys
-    ]
-    on.append(at_same_time(clocks, ROW, quoted(clocks.event_time, FOUND)))
     newest = select([aliased(late, "late")], table_as(search.found, FOUND))
     rows = Search(join, built, spine, names).rows((*kept_columns(join.view, built, ()), *by))
-    newest.append("joins", joined(rows, on))
+    newest.append("joins", joined(rows, search.as_found()))
     newest.qualify(ranked_last(clocks, ROW, quoted(names.row, FOUND), by), copy=False)
 
-    count = exp.Count(this=exp.Star(), big_int=True)
-    whole = exp.Subquery(this=select([count], exp.table_(NAME, quoted=True)))
-    counted = exp.Filter(this=count.copy(), expression=exp.Where(this=quoted("late")))
+    whole = exp.Subquery(this=select([row_count()], exp.table_(NAME, quoted=True)))
+    counted = exp.Filter(this=row_count(), expression=exp.Where(this=quoted("late")))
     query = select(
         [aliased(counted, "withheld"), exp.Alias(this=whole, alias=identifier("spine_rows"))],
         exp.table_("newest", quoted=True),

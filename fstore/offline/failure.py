@@ -6,15 +6,12 @@ import re
 
 import duckdb
 
+from fstore.compile.session import LIMITS
 from fstore.errors import OutOfMemoryError, QueryError
 
 # Arrow hands DuckDB's errors on as text, so its words decide, whatever the class.
 _NO_MEMORY = re.compile("Out of Memory Error")
 _NO_DISK = re.compile("max_temp_directory_size|duckdb_temp_.*No space left on device")
-
-LIMITS = "SELECT " + ", ".join(
-    f"current_setting('{name}')" for name in ("memory_limit", "threads", "temp_directory")
-)
 
 
 def query_error(

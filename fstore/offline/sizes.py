@@ -44,8 +44,7 @@ def plans_for(
         for view in dict.fromkeys(join.view for join in request.joins)
     }
     sizes: dict[str, Sizes] = {}
-    spine_source = stored(connection, SPINE_ROWS, (*_SCANS, *_ORDERS))
-    if forced is None and spine_source is not None:
+    if forced is None and stored(connection, SPINE_ROWS, (*_SCANS, *_ORDERS)) is not None:
         names = SpineNames.of(request.joins, columns, spine)
         for join in request.joins:
             source = sources[join.view]

@@ -11,15 +11,11 @@ from typing import Any
 import duckdb
 
 from fstore.compile import keyvalue
-from fstore.compile.session import attach
+from fstore.compile.session import LIMITS, attach
 from fstore.definitions import Column, FeatureView
 from fstore.errors import OnlineStoreError, OutOfMemoryError
 from fstore.online.protocol import Batch, Key, Row
 from fstore.online.values import to_python
-
-_LIMITS = "SELECT " + ", ".join(
-    f"current_setting('{name}')" for name in ("memory_limit", "threads", "temp_directory")
-)
 
 
 def write(
@@ -32,7 +28,7 @@ def write(
     try:
         return _write(connection, batch, previous)
     except duckdb.OutOfMemoryException as error:
-        limits = connection.execute(_LIMITS).fetchone()
+        limits = connection.execute(LIMITS).fetchone()
         assert limits is not None
         name = f"{batch.view.reference} ({batch.view.file}), being written for online reads,"
         disk_full = "max_temp_directory_size" in str(error)
