@@ -75,4 +75,5 @@ soak: $(VENV)/.dev  ## kills, faults and load at full length
 
 .PHONY: clean
 clean:  ## remove .venv and what building and testing leave
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  benchmarks/.data benchmarks/.venv-feast

@@ -115,10 +115,6 @@ def run(
         "versions": earlier.get("versions", {}),
         "in_one_run": not kept,
         "scale": options.scale,
-        "repetitions": options.repetitions,
-        "plan_repetitions": min(PLAN_REPETITIONS, options.repetitions),
-        "time_limit": options.time_limit,
-        "plan_limit": options.plan_limit,
         "disk_bytes": sum(path.stat().st_size for path in options.data.rglob("*")),
         "cases": kept,
     }

@@ -81,8 +81,9 @@ def _opening(results: Results) -> str:
     small = "" if scale == 1 else f"\n\n**All row counts are {scale:g} of what the headings say.**"
     return (
         "# Benchmarks\n\n"
-        f"`make bench` measured every number here, {runs}; only the section on where the time "
-        "goes is written by hand. "
+        "`benchmarks/offline.py`, which `make bench` runs, measured every number here, "
+        f"{runs}; only "
+        "the section on where the time goes is written by hand. "
         f"The machine: {machine['cores']} cores of {machine['processor']}, "
         f"{machine['memory_bytes'] / GB:.0f} GB, {machine['system']}, Python {machine['python']}. "
         f"Versions, {libraries}.{small}"
@@ -117,18 +118,19 @@ def _shape(results: Results, shape: str) -> str:
         for run in case["runs"]:
             if run["plan"] is None:
                 rows.append((words, *_run(run, find_run(case, "fstore"))))
-    head = ("from", "who", "seconds", "times ours", "peak GB", "rows/s per core", "rows")
+    head = ("from", "who", "seconds", "calls", "times ours", "peak GB", "rows/s per core", "rows")
     return f"## ({shape}) {SHAPES[shape]}\n\n" + _table(head, rows)
 
 
 def _run(run: dict[str, Any], ours: dict[str, Any] | None) -> tuple[str, ...]:
     name = NAMES[run["peer"]]
     if "failed" in run:
-        return (name, "-", "-", "-", "-", run["failed"].replace("|", "/"))
+        return (name, "-", "-", "-", "-", "-", run["failed"].replace("|", "/"))
     ratio = run["median"] / ours["median"] if ours else None
     return (
         name,
         f"{run['median']:.3f}",
+        str(len(run["seconds"])),
         "-" if ratio is None else _number(ratio),
         f"{run['peak_bytes'] / GB:.2f}",
         "-" if run["peer"] == "limit" else f"{run['rows_per_second_per_core']:,.0f}",
@@ -146,12 +148,15 @@ def _growth(results: Results) -> str:
         ("limit", "parquet", "*the limit*, raw Parquet"),
         ("limit", "sorted", "*the limit*, sorted dbt table"),
     ]
-    rows = []
+    rows, not_run = [], []
     for peer, storage, name in columns:
         cells = [
             _growth_cell(find_case(results, f"e/{millions}M/{storage}"), peer)
             for millions in GROWTH_MILLIONS
         ]
+        if not any(cell != "-" for cell in cells):
+            not_run.append(name.replace("*", ""))
+            continue
         points = growth_points(results, peer, storage)
         slopes = [exponent(points), exponent(points[-2:])]
         rows.append((name, *cells, *("-" if it is None else f"{it:.2f}" for it in slopes)))
@@ -161,8 +166,24 @@ def _growth(results: Results) -> str:
     return (
         "## (e) growth: 200,000 spine rows, 4 features, 50 rows a key\n\n"
         "Ours runs with `memory_limit: 6GB` in fstore.yml, the others as they are. "
-        "The exponent is the slope of the logarithms, over all sizes and over the last two.\n\n"
+        f"The median of {_calls(results, 'e')} calls; the exponent is the slope of the logarithms, "
+        "over all sizes and over the last two."
+        + (f" Not run here: {'; '.join(not_run)}." if not_run else "")
+        + "\n\n"
         + _table((*head, "exponent", "of the last two"), rows)
+    )
+
+
+def _calls(results: Results, shapes: str, plan: bool = False) -> str:
+    """Return how many calls were timed in these shapes, ours forced to a plan or not."""
+    counts = {
+        len(run["seconds"])
+        for case in results["cases"]
+        for run in case["runs"]
+        if case["shape"] in shapes and "seconds" in run and bool(run["plan"]) == plan
+    }
+    return (
+        " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else "-"
     )
 
 
@@ -198,9 +219,18 @@ def _plans(results: Results) -> str:
         for run in case["runs"]
         if run["plan"] and "failed" in run
     ]
+    forced_in = {row[0] for row in rows}
+    without = [
+        case["case"]
+        for case in results["cases"]
+        if case["shape"] != "e" and case["case"] not in forced_in
+    ]
     table = _table(("case", "chosen", *PLANS, "chosen / best"), rows)
+    if without:
+        table += f"\n\nNo plan was forced in {', '.join(without)}."
     notes = "\n\nNot finished, or refused:\n\n" + "\n".join(failed) if failed else ""
-    return f"## Our plans: the one chosen, and each forced\n\nSeconds.\n\n{table}{notes}"
+    calls = f"Seconds, of a forced plan the median of {_calls(results, 'abcdf', plan=True)} calls."
+    return f"## Our plans: the one chosen, and each forced\n\n{calls}\n\n{table}{notes}"
 
 
 def _profile() -> str:
@@ -216,25 +246,22 @@ def _how(results: Results) -> str:
 
 - A measurement is the whole call that a user makes, with the spine in memory and the store object \
 at hand, to a pandas frame: for us `store.get_historical_features(...).to_df()`, compiling \
-included. One call warms up; the median of the next {results["repetitions"]} counts, of \
-{results["plan_repetitions"]} for a forced plan.
+included. One call warms up; the median of those after it counts.
 - Each peer runs in a process of its own, one after the other. Peak memory is the most that the \
-process ever had resident, Python and libraries included. A call may take \
-{results["time_limit"]} seconds, with a forced plan {results["plan_limit"]}.
+process ever had resident, Python and libraries included. A call that takes too long is stopped, \
+and where that was is said.
 - *The limit* is DuckDB summing every column that is needed, key and time included, from the same \
 storage, on an open connection.
 - polars scans lazily, semi-joins to the spine's keys, sorts and runs `join_asof`; with late fetch \
 it joins key and time alone and gathers the features of the rows found. pandas runs `merge_asof`. \
-Feast runs `get_historical_features`, with its DuckDB store and with its default (dask) store. \
+Feast runs `get_historical_features` with its DuckDB store{_and_dask(results)}. \
 Where a goal names polars, it means the faster of the two.
 - No peer reads dbt's warehouse: where ours is a dbt table, the goal compares it with the peers on \
 raw Parquet. What sorted Parquet does for them is in (a).
 - Every answer is compared, value by value, with that of a query that shares nothing with fstore \
 (`benchmarks/truth.py`). The data is such that the peers mean the same: no ties, no NULL keys, \
 one clock, and times in microseconds, so that whether a ttl includes its last instant does not \
-matter. NaN counts as NULL, and the order of rows does not count, for Feast promises none. Feast's \
-default store drops spine rows whose key is known but has no row to see; its time is shown all the \
-same, and no goal uses it. It may take four fifths of the machine's memory.
+matter. NaN counts as NULL, and the order of rows does not count, for Feast promises none.
 - Times spread over a year, the values are random and hardly compress, and one spine \
 row in a hundred has an unknown key.
 
@@ -246,6 +273,17 @@ Here the measuring took {minutes:.0f} minutes, beside making the data, which fil
 {results["disk_bytes"] / GB:.0f} GB in `benchmarks/.data` and is used again. \
 `python -m benchmarks.offline --help` has the rest: a few shapes or peers, or a smaller scale. \
 `python -m benchmarks.report` writes this page."""
+
+
+def _and_dask(results: Results) -> str:
+    """Tell of Feast's default store, where it was asked."""
+    if not any(run["peer"] == "feast-dask" for case in results["cases"] for run in case["runs"]):
+        return "; its default store was not run"
+    return (
+        " and with its default one, which may take four fifths of the machine's memory and drops "
+        "spine rows whose key is known but has no row to see: its time is shown all the same, and "
+        "no goal uses it"
+    )
 
 
 def _number(value: float) -> str:

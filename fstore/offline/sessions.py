@@ -1,7 +1,7 @@
 """DuckDB sessions in memory, prepared as a project says, that hold no file while they are idle.
 
-To make one takes some 20 ms and to end one after much was read takes twice that, more than many a
-job itself; so a few are kept for the next job of the same project in the same process.
+To make one and to end it takes longer than many a small job (docs/decisions/0006); so a few are
+kept for the next job of the same project in the same process.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ def _settings(project: Project) -> Iterator[tuple[str, object]]:
     yield "file_search_path", str(project.directory)
     yield "TimeZone", "UTC"
     yield "preserve_insertion_order", True  # the order of a SQL spine is part of the answer
-    # Its time grows with the cube of the views joined: 57 of 65 seconds for 50 views. It saves the
-    # copies of projections that our queries do not have.
+    # Its time grows much faster than the views joined, to nearly all of it for 50 of them
+    # (docs/decisions/0006), and what it pulls up our queries do not have.
     others = str(profile.get("disabled_optimizers", ""))
     yield "disabled_optimizers", ",".join(filter(None, (others, "projection_pullup")))
     yield "parquet_metadata_cache", True  # a job reads each file's several times
