@@ -6,6 +6,7 @@ kept for the next job of the same project in the same process.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +95,16 @@ def _kept(project: Project, connection: duckdb.DuckDBPyConnection) -> bool:
     if oldest is not None:
         oldest[2].close()
     return True
+
+
+@atexit.register
+def _end_all() -> None:
+    """End this process's idle sessions while the interpreter is whole."""
+    with _lock:
+        for process, _, connection in _idle:
+            if process == os.getpid():
+                connection.close()
+        _idle[:] = [entry for entry in _idle if entry[0] != os.getpid()]
 
 
 def _own_database(project: Project) -> str:
