@@ -18,8 +18,10 @@ from fstore.definitions import Duration, Entity, FeatureView, Registry, Relation
 from fstore.errors import LockTimeoutError, NotMaterializedError, OnlineStoreError
 from fstore.online.declared import decode, encode
 from fstore.online.duckdb_store import DuckDBStore
+from fstore.online.instants import micros
 from fstore.online.lock import locked
 from fstore.online.reader import OnlineReader
+from fstore.online.records import Cells
 from tests.harness import Service, View
 from tests.online import DAY, NOW, STATS_COLUMNS, STATS_META, Online, stats
 
@@ -46,10 +48,15 @@ def test_the_last_two_generations_are_kept(online: Online) -> None:
     assert files(online) == [
         "CURRENT",
         "LOCK",
+        "PUSHES",
+        "pushes.2.log",
+        "pushes.3.log",
         "registry.2.json",
         "registry.3.json",
         "stats.2.duckdb",
+        "stats.2.index",
         "stats.3.duckdb",
+        "stats.3.index",
     ]
     assert (online.folder.parent / ".gitignore").read_text() == "*\n"
 
@@ -87,7 +94,14 @@ def test_rollback_of_nothing(tmp_path: Path) -> None:
 
 
 def test_leftovers_are_removed_and_strangers_stay(online: Online) -> None:
-    for name in ("stats.9.duckdb", "stats.9.duckdb.wal", "registry.8.json", "CURRENT.tmp"):
+    for name in (
+        "stats.9.duckdb",
+        "stats.9.duckdb.wal",
+        "stats.9.index",
+        "pushes.8.log.tmp",
+        "registry.8.json",
+        "CURRENT.tmp",
+    ):
         (online.folder / name).write_text("")
     (online.folder / "stats.9.duckdb.tmp").mkdir()
     (online.folder / "notes.txt").write_text("")
@@ -95,11 +109,16 @@ def test_leftovers_are_removed_and_strangers_stay(online: Online) -> None:
     assert files(online) == [
         "CURRENT",
         "LOCK",
+        "PUSHES",
         "notes.txt",
+        "pushes.3.log",
+        "pushes.4.log",
         "registry.3.json",
         "registry.4.json",
         "stats.3.duckdb",
+        "stats.3.index",
         "stats.4.duckdb",
+        "stats.4.index",
     ]
 
 
@@ -108,32 +127,26 @@ def test_a_generation_that_is_held_stays_readable(online: Online) -> None:
     held = store.generation()
     assert held is not None
     lookup = held.lookup(held.registry.views_by_reference["stats"], ("x",))
-    assert lookup.read([(1,)], NOW)[0].cells == (3,)
+    (row,) = lookup([(1).to_bytes(8, "little")], micros(NOW))
+    assert row[Cells.HEAD :] == (3,)
     for value in (4, 5, 6):
         online.change([valued(value)])
         online.materialize()
     assert "stats.3.duckdb" not in files(online)
-    assert lookup.read([(1,)], NOW)[0].cells == (3,)
+    assert list(lookup([(1).to_bytes(8, "little")], micros(NOW))) == [row]
 
 
-def test_a_reader_whose_generation_is_gone_takes_the_new_one(online: Online) -> None:
-    reader = OnlineReader(store := DuckDBStore(online.project.state_directory))
-    reader.get(["stats:y"], None, [], None, None, NOW)  # prepared, the file not opened yet
-    stale = store.generation
-    for value in (4, 5, 6):
-        online.change([valued(value)])
-        online.materialize()
-    calls: list[int] = []
-
-    def sometimes_stale() -> object:
-        calls.append(1)
-        return old if len(calls) == 1 else stale()
-
-    old = store._open[1] if store._open else None
-    store.generation = sometimes_stale  # type: ignore[method-assign, assignment]
-    answer = reader.get(["stats:x"], None, [{"k": 1}], None, None, NOW)
-    assert answer.to_dict()["x"] == [6]
-    assert len(calls) == 2
+def test_an_image_that_is_missing_or_strange_is_made_again(online: Online) -> None:
+    image = online.folder / "stats.3.index"
+    good = image.read_bytes()
+    for content in (None, b"", good[:-8], b"another!" + good[8:], good[:8] + b"\x09" + good[9:]):
+        image.unlink()
+        if content is not None:
+            image.write_bytes(content)
+        reader = OnlineReader(DuckDBStore(online.project.state_directory))
+        answer = reader.get(["stats:x"], None, [{"k": 1}, {"k": 2}], None, None, NOW)
+        assert answer.to_dict()["x"] == [3, None]
+        image.write_bytes(good)
 
 
 READER = """
@@ -205,13 +218,15 @@ def test_a_view_keeps_the_declaration_that_it_was_published_under(tmp_path: Path
 
 
 def test_a_lost_file_is_said(online: Online) -> None:
+    def ask() -> object:
+        fresh = OnlineReader(DuckDBStore(online.project.state_directory))
+        return fresh.get(["stats:x"], None, [{"k": 1}], None, None, NOW).to_dict()["x"]
+
     (online.folder / "stats.3.duckdb").unlink()
-    with pytest.raises(OnlineStoreError, match=r"stats.3.duckdb is not there.*fstore materialize"):
-        online.x(1)
-    (online.folder / "registry.3.json").unlink()
-    fresh = OnlineReader(DuckDBStore(online.project.state_directory))
-    with pytest.raises(OnlineStoreError, match=r"lacks files that CURRENT names"):
-        fresh.get(["stats:x"], None, [{"k": 1}], None, None, NOW)
+    assert ask() == [3]  # the image is all that reads need
+    (online.folder / "stats.3.index").unlink()
+    with pytest.raises(OnlineStoreError, match=r"lacks files that CURRENT names: copy it again"):
+        ask()
 
 
 def test_the_lock_waits_for_its_holder(tmp_path: Path) -> None:

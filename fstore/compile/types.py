@@ -6,6 +6,7 @@ from fstore.definitions import Column
 
 SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 INTEGERS = frozenset((*SIGNED, *(f"U{name}" for name in SIGNED)))
+WIDE = frozenset({"HUGEINT", "UHUGEINT", "UBIGINT"})  # more than 64 bits with a sign
 FLOATS = frozenset({"FLOAT", "DOUBLE"})
 ZONED = frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"})
 NANOSECONDS = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS"})

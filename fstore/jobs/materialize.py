@@ -141,7 +141,9 @@ def materialize(
             progress(views[-1].reference, len(views), len(views))
         if not done and (failed or not writer.current):
             return Materialization(None, k, (), failed)
-        catalog = writer.publish(registry, _kept(registry, writer, feature_views))
+        pushed_since = now - timedelta(seconds=project.settings.push_retention.seconds)
+        kept = _kept(registry, writer, feature_views)
+        catalog = writer.publish(registry, kept, pushed_since)
     return Materialization(catalog.generation, k, tuple(done), failed)
 
 

@@ -15,38 +15,47 @@ from functools import cached_property
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from fstore.compile.latest import stored_columns
 from fstore.definitions import Column, FeatureView, Registry
 from fstore.errors import NotMaterializedError, OnlineStoreError
-from fstore.online.duckdb_file import FileLookup, Files, write
+from fstore.online.disk import sync
+from fstore.online.duckdb_file import rebuilt_image, write
+from fstore.online.entries import DELETE, Entry
+from fstore.online.folding import hidden_keys, read_log, retained, united, write_log
 from fstore.online.generation import (
     CURRENT,
     LOCK,
+    PUSHES,
     Catalog,
     Declared,
     Published,
     clean,
+    image_file,
+    log_file,
+    log_number,
     next_number,
     read_catalogs,
     read_declared,
     registry_file,
     storage_errors,
     swap,
-    sync,
     view_file,
     write_declared,
 )
+from fstore.online.image import Image, NotAnImageError
+from fstore.online.instants import micros
 from fstore.online.lock import locked
+from fstore.online.lookup import index_lookup
 from fstore.online.protocol import Batch, Lookup
-
-# Sessions of a parent process, kept from being closed in a fork: their files are the parent's.
-_PARENTS: list[object] = []
+from fstore.online.pushes import PushLog
+from fstore.online.records import Layout
 
 
 @dataclass(frozen=True)
 class FileGeneration:
-    """One generation of the folder. Its files stay readable while it is held."""
+    """One generation of the folder. What it has opened stays readable while it is held."""
 
     folder: Path
     catalog: Catalog
@@ -64,12 +73,45 @@ class FileGeneration:
         return self.declared.columns
 
     @cached_property
-    def files(self) -> Files:
-        return Files(self.folder)
+    def images(self) -> dict[str, Image | None]:
+        """The image of each view; None where there is none that this version reads."""
+        return {reference: self._opened(reference) for reference in self.catalog.views}
+
+    @cached_property
+    def views_with_layouts(self) -> dict[str, tuple[FeatureView, Layout]]:
+        """The views that are published, with the layout of their rows."""
+        views = [self.registry.views_by_reference[reference] for reference in self.catalog.views]
+        return {
+            view.reference: (view, Layout.of(view, self.columns[view.reference])) for view in views
+        }
+
+    @cached_property
+    def log(self) -> PushLog:
+        return PushLog(self.folder / log_file(self.catalog.generation), self.views_with_layouts)
+
+    def image(self, reference: str) -> Image:
+        """Return the image of a view, made from its rows where the folder has none."""
+        image = self.images[reference]
+        if image is None:
+            path = self.folder / self.catalog.views[reference].file
+            view = self.registry.views_by_reference[reference]
+            image = self.images[reference] = rebuilt_image(path, view, self.columns[reference])
+        return image
+
+    def _opened(self, reference: str) -> Image | None:
+        path = self.folder / image_file(self.catalog.views[reference].file)
+        try:
+            return Image.open(path, self.views_with_layouts[reference][1])
+        except (FileNotFoundError, NotAnImageError):
+            if not (self.folder / self.catalog.views[reference].file).exists():
+                raise FileNotFoundError(path) from None
+            return None
 
     def lookup(self, view: FeatureView, features: tuple[str, ...]) -> Lookup:
-        file = self.catalog.views[view.reference].file
-        return FileLookup(self.files, file, view, self.columns[view.reference], features)
+        published = self.catalog.views[view.reference]
+        known = self.log.known[view.reference]
+        image = self.image(view.reference)
+        return index_lookup(view, features, image, published.generation, known)
 
 
 class DuckDBStore:
@@ -84,6 +126,7 @@ class DuckDBStore:
     ) -> None:
         self.state_directory = Path(state_directory)
         self.folder = self.state_directory / "online"
+        self._current = str(self.folder / CURRENT)  # asked at each read
         wanted = {
             "memory_limit": memory_limit,
             "threads": None if threads is None else str(threads),
@@ -104,6 +147,7 @@ class DuckDBStore:
                 return None
             known = self._open
             if known is not None and known[0] == stamp:
+                known[1].log.refresh()
                 return known[1]
             with self._lock:
                 current, _previous = read_catalogs(self.folder)
@@ -111,7 +155,8 @@ class DuckDBStore:
                     return None
                 opened = FileGeneration(self.folder, current)
                 try:
-                    opened.declared  # noqa: B018 - read now, while the generation is kept
+                    opened.images  # noqa: B018 - mapped now, while the generation is kept
+                    opened.log.refresh()
                 except FileNotFoundError:  # replaced twice in between
                     continue
                 self._open = (stamp, opened)
@@ -128,7 +173,7 @@ class DuckDBStore:
     def _stamp(self) -> tuple[int, int, int] | None:
         """Return what tells one CURRENT from the next: each is a file of its own."""
         try:
-            found = (self.folder / CURRENT).stat()
+            found = os.stat(self._current)  # noqa: PTH116 - a Path costs more than the call
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -136,8 +181,26 @@ class DuckDBStore:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _after_fork(self) -> None:
-        _PARENTS.append(self._open)
         self._open, self._lock, self._pid = None, threading.Lock(), os.getpid()
+
+    def append(self, entry: Entry, lock_timeout: float) -> int:
+        """Add a push or a deletion to the log, on disk before this returns.
+
+        Every reader sees it from its next read on. Returns how many rows were refused because
+        their key was deleted after they arrived.
+        """
+        with (
+            storage_errors(f"{self.folder} cannot be written"),
+            held(self.folder / PUSHES, lock_timeout),
+        ):
+            generation = self.generation()
+            if generation is None:
+                raise NotMaterializedError(
+                    "Nothing is in the online store yet. Run: fstore materialize"
+                )
+            if entry.kind == DELETE:
+                entry = replace(entry, hides=hides_up_to(self.folder))
+            return generation.log.append(entry)
 
     @contextmanager
     def writer(self, lock_timeout: float) -> Iterator[FileWriter]:
@@ -147,18 +210,19 @@ class DuckDBStore:
             ignore = self.state_directory / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
-        with _lock(self.folder, lock_timeout):
+        with held(self.folder / LOCK, lock_timeout):
             clean(self.folder)
             try:
-                yield FileWriter(self.folder, self._readable(), self._settings)
+                yield FileWriter(self.folder, self._readable(), self._settings, lock_timeout)
             finally:
                 clean(self.folder)
 
 
 @contextmanager
-def _lock(folder: Path, timeout: float) -> Iterator[None]:
-    waiting = locked(folder / LOCK, timeout)
-    with storage_errors(f"{folder} cannot be written"):
+def held(path: Path, timeout: float) -> Iterator[None]:
+    """Hold a lock of the folder for the block, waiting for it."""
+    waiting = locked(path, timeout)
+    with storage_errors(f"{path.parent} cannot be written"):
         waiting.__enter__()
     try:
         yield
@@ -173,27 +237,31 @@ class FileWriter:
     folder: Path
     current: FileGeneration | None
     settings: Mapping[str, str]
+    lock_timeout: float
     written: dict[str, tuple[Batch, Published]] = field(default_factory=dict)
     _connection: duckdb.DuckDBPyConnection | None = None
 
-    @cached_property
-    def number(self) -> int:
-        """The generation that is being written."""
-        return next_number(self.folder)
+    def __post_init__(self) -> None:
+        # A deletion from now on hides what this writer may have read before: see hides_up_to.
+        with storage_errors(f"{self.folder} cannot be written"):
+            self.number = next_number(self.folder)
+            (self.folder / registry_file(self.number)).touch()
 
     def write(self, batch: Batch) -> Published:
         """Write a view's file, unseen until :meth:`publish`."""
         reference = batch.view.reference
         name = view_file(reference, self.number)
-        previous = self._previous_file(batch) if batch.keep_absent else None
+        paths = self.folder / name, self.folder / image_file(name)
+        previous, hidden = self._previous(batch) if batch.keep_absent else (None, pa.table({}))
         try:
-            with storage_errors(f"{self.folder / name} cannot be written"):
-                opened = duckdb.connect(str(self.folder / name), config=dict(self.settings))
+            with storage_errors(f"{paths[0]} cannot be written"):
+                opened = duckdb.connect(str(paths[0]), config=dict(self.settings))
                 with opened as self._connection:
-                    rows, keys = write(self._connection, batch, previous)
-                sync(self.folder / name)
+                    rows, keys = write(self._connection, batch, previous, hidden, paths[1])
+                sync(paths[0])
         except BaseException:
-            (self.folder / name).unlink(missing_ok=True)
+            for path in paths:
+                path.unlink(missing_ok=True)
             raise
         published = Published(
             name, self.number, batch.as_of.astimezone(UTC), datetime.now(UTC), rows, keys
@@ -207,22 +275,26 @@ class FileWriter:
             with suppress(duckdb.ConnectionException):  # closed already
                 self._connection.interrupt()
 
-    def _previous_file(self, batch: Batch) -> Path | None:
-        """Return the current file of the view, if it holds the same columns."""
+    def _previous(self, batch: Batch) -> tuple[Path | None, pa.Table]:
+        """Return the current file of the view, if it holds the same columns; and deleted keys."""
         reference = batch.view.reference
         if self.current is None or reference not in self.current.catalog.views:
-            return None
+            return None, pa.table({})
         before = self.current.registry.views_by_reference[reference]
         held = stored_columns(before, self.current.columns[reference])
         if held != stored_columns(batch.view, batch.columns):
-            return None
-        return self.folder / self.current.catalog.views[reference].file
+            return None, pa.table({})
+        published = self.current.catalog.views[reference]
+        self.current.log.refresh()
+        hidden = hidden_keys(self.current.log, before, published.generation)
+        return self.folder / published.file, hidden
 
-    def publish(self, registry: Registry, keep: frozenset[str]) -> Catalog:
-        """Make every view written so far readable, all in one step.
+    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
+        """Make every view written so far readable, all in one step, with what is left of pushes.
 
         Of the views not written now, those whose reference is in ``keep`` stay, with the
-        declaration that they were published under.
+        declaration that they were published under. Pushes and deletions that were received before
+        ``pushed_since`` are forgotten, for the views written.
         """
         views = {reference: published for reference, (_, published) in self.written.items()}
         columns = {reference: batch.columns for reference, (batch, _) in self.written.items()}
@@ -244,11 +316,32 @@ class FileWriter:
         previous = self.current.catalog if self.current else None
         with storage_errors(f"{self.folder} cannot be written"):
             write_declared(self.folder, catalog, Declared(known, columns))
-            swap(self.folder, catalog, previous)
+            with held(self.folder / PUSHES, self.lock_timeout):
+                self._fold(FileGeneration(self.folder, catalog), pushed_since)
+                swap(self.folder, catalog, previous)
         return catalog
 
+    def _fold(self, following: FileGeneration, pushed_since: datetime) -> None:
+        """Write the log of the generation that follows, from that of the current one."""
+        before = sorted(self.folder.glob(log_file("*")), key=log_number)
+        path = self.current.log.path if self.current else before[-1] if before else None
+        if path is None:
+            write_log(following.log.path, [])
+            return
+        # In the new declarations: a push is a row of the view as it is served from now on.
+        log = PushLog(path, following.views_with_layouts)
+        log.refresh()
+        written = {reference: following.image(reference) for reference in self.written}
+        kept = frozenset(following.catalog.views) - written.keys()
+        since = micros(pushed_since.astimezone(UTC))
+        entries = retained(log, kept, written, self.number, since)
+        write_log(following.log.path, entries)  # also an empty one: readers keep it open
+
     def rollback(self) -> Catalog:
-        """Go back to the generation before the current one; it has none before it then."""
+        """Go back to the generation before the current one; it has none before it then.
+
+        Whatever was pushed and deleted since stays.
+        """
         current, previous = read_catalogs(self.folder)
         if current is None:
             raise NotMaterializedError(
@@ -259,9 +352,20 @@ class FileWriter:
                 f"Generation {current.generation} has none before it to go back to. "
                 "Run: fstore materialize"
             )
-        with storage_errors(f"{self.folder} cannot be written"):
+        older, newer = (self.folder / log_file(each.generation) for each in (previous, current))
+        with (
+            storage_errors(f"{self.folder} cannot be written"),
+            held(self.folder / PUSHES, self.lock_timeout),
+        ):
+            entries = united(read_log(older), read_log(newer))
+            write_log(older, entries)
             swap(self.folder, previous, None)
         return previous
+
+
+def hides_up_to(folder: Path) -> int:
+    """Return the highest generation whose rows a deletion of now hides, one being written too."""
+    return next_number(folder) - 1
 
 
 def _one_latest(

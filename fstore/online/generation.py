@@ -3,7 +3,10 @@
     online/CURRENT                       JSON: what is published now, and what was before it
     online/registry.<generation>.json    declarations and column types of that generation
     online/<view>.<generation>.duckdb    a view's rows, in the generation that published it
+    online/<view>.<generation>.index     the image of that file, through which it is read
+    online/pushes.<generation>.log       what was pushed and deleted since that generation
     online/LOCK                          held by the one writer
+    online/PUSHES                        held while the log grows or is replaced
 
 CURRENT is replaced by a rename, after everything that it names is on disk. Whatever it names
 neither now nor as the previous generation is a leftover, and the next writer removes it.
@@ -12,7 +15,6 @@ neither now nor as the previous generation is a leftover, and the next writer re
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -28,10 +30,11 @@ import duckdb
 from fstore.definitions import Column, Registry
 from fstore.errors import OnlineStoreError
 from fstore.online.declared import decode, encode
+from fstore.online.disk import sync, write_durably
 
 FORMAT = 1
-CURRENT, LOCK = "CURRENT", "LOCK"
-_OURS = re.compile(r".+\.(?P<generation>\d+)\.(duckdb|json)(\..+)?|CURRENT\..+")
+CURRENT, LOCK, PUSHES = "CURRENT", "LOCK", "PUSHES"
+_OURS = re.compile(r".+\.(?P<generation>\d+)\.(duckdb|index|log|json)(\..+)?|CURRENT\..+")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Catalog:
 
     @property
     def files(self) -> frozenset[str]:
-        return frozenset({self.registry, *(view.file for view in self.views.values())})
+        held = (name for view in self.views.values() for name in (view.file, image_file(view.file)))
+        return frozenset({self.registry, log_file(self.generation), *held})
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,20 @@ def storage_errors(what: str) -> Iterator[None]:
 def view_file(reference: str, generation: int) -> str:
     """Return the name of a view's file; whatever a file name cannot hold is escaped."""
     return f"{quote(reference, safe='')}.{generation}.duckdb"
+
+
+def image_file(file: str) -> str:
+    """Return the name of the image of a view's file."""
+    return file.removesuffix(".duckdb") + ".index"
+
+
+def log_file(generation: int | str) -> str:
+    return f"pushes.{generation}.log"
+
+
+def log_number(path: Path) -> int:
+    """Return the generation whose log lies at a path."""
+    return int(path.name.split(".")[1])
 
 
 def registry_file(generation: int) -> str:
@@ -164,22 +182,6 @@ def swap(folder: Path, catalog: Catalog, previous: Catalog | None) -> None:
     write_durably(temporary, json.dumps(document, indent=1).encode())
     temporary.replace(folder / CURRENT)
     sync(folder)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync(path: Path) -> None:
-    """Wait until the file, or the folder's list of names, is on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def next_number(folder: Path) -> int:

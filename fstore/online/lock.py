@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fstore.errors import LockTimeoutError
 
-_BETWEEN_TRIES = 0.05  # seconds
+_FIRST_WAIT, _LONGEST_WAIT = 0.001, 0.05  # seconds between tries: short, for what is held shortly
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
 
 
 def _acquire(descriptor: int, path: Path, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
+    deadline, wait = time.monotonic() + timeout, _FIRST_WAIT
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,7 +49,8 @@ def _acquire(descriptor: int, path: Path, timeout: float) -> None:
                     _holder(descriptor),
                     "Let it finish, or set a longer lock_timeout in fstore.yml.",
                 ) from None
-            time.sleep(_BETWEEN_TRIES)
+            time.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
         else:
             return
 

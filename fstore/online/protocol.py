@@ -1,37 +1,28 @@
 """What every online store does: publish views at once, read rows by key, go back one generation.
 
-Pushes and deletions will join the writer. The reader's half is small on purpose: whatever answers
-``Lookup.read`` can serve, be it SQL, an index in memory or another server.
+Readers hold a generation and read keys from it; a writer, one at a time, makes the next one;
+pushes and deletions are entries that join the generation that is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from fstore.definitions import Column, FeatureView, Registry
+from fstore.online.entries import Entry
 from fstore.online.generation import Catalog, Published
+from fstore.online.records import Row
 
-Key = tuple[Any, ...]  # one value for each join key of the view, in order, none of them None
-
-
-class Row(NamedTuple):
-    """The row of a key at an instant. ``cells`` is None where the row is older than the ttl."""
-
-    event_timestamp: datetime
-    cells: tuple[Any, ...] | None
-
-
-class Lookup(Protocol):
-    """Reads the same features of one view again and again."""
-
-    def read(self, keys: Sequence[Key], at: datetime) -> Sequence[Row | None]:
-        """Return the row of each key as of ``at``, in order; None where there is none."""
+# Reads the same features of one view again and again: keys as KeyCodec encodes them, None for one
+# that no row can have, and the instant in microseconds. A row for each key, in order, its cells in
+# the order of the relation.
+Lookup = Callable[[Sequence[bytes | None], int], Sequence[Row]]
 
 
 class Generation(Protocol):
@@ -72,10 +63,11 @@ class Writer(Protocol):
     def interrupt(self) -> None:
         """Make a write that another thread has under way fail soon."""
 
-    def publish(self, registry: Registry, keep: frozenset[str]) -> Catalog:
+    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
         """Make every view written so far readable, all in one step.
 
-        Of the views not written now, those whose reference is in ``keep`` stay as they are.
+        Of the views not written now, those whose reference is in ``keep`` stay as they are. Of the
+        others, pushes that the rows now hold, and those received before ``pushed_since``, go.
         """
 
     def rollback(self) -> Catalog:
@@ -87,6 +79,9 @@ class OnlineStore(Protocol):
 
     def generation(self) -> Generation | None:
         """Return what is published now; None where nothing ever was."""
+
+    def append(self, entry: Entry, lock_timeout: float) -> int:
+        """Take in pushed rows or a deletion, for good; return how many rows were refused."""
 
     def writer(self, lock_timeout: float) -> AbstractContextManager[Writer]:
         """Wait for the lock and hold it for the block; what is not published then is dropped."""

@@ -10,21 +10,12 @@ fork. What it knows comes from the published generation alone: no dbt, no manife
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
-from fstore.compile.request import (
-    FeatureRequest,
-    Join,
-    Output,
-    refuse_clashes,
-    resolve,
-    utc_instant,
-    views_asked,
-)
+from fstore.compile.request import Join, refuse_clashes, resolve, utc_instant, views_asked
 from fstore.compile.types import find_column
 from fstore.definitions import FeatureView
 from fstore.errors import (
@@ -34,20 +25,14 @@ from fstore.errors import (
     RequestError,
     listed,
 )
-from fstore.online.keys import KeyType, NotAKeyError
-from fstore.online.protocol import Generation, Lookup, OnlineStore, Row
-from fstore.online.response import (
-    NOT_FOUND,
-    NULL_VALUE,
-    OUTSIDE_MAX_AGE,
-    PRESENT,
-    FeatureCells,
-    OnlineResponse,
-)
+from fstore.online.instants import micros
+from fstore.online.keys import KeyCodec, KeyType, NotAKeyError
+from fstore.online.protocol import Generation, Lookup, OnlineStore
+from fstore.online.records import Cells, Layout
+from fstore.online.response import OnlineResponse, Output
 from fstore.online.rows import EntityRows
 
 _PLANS = 256  # prepared requests that are kept for one generation
-_TRIES = 5  # a generation can be cleaned away while it is being opened
 
 
 class OnlineReader:
@@ -74,17 +59,9 @@ class OnlineReader:
         view's K), EntityRowsError and NotMaterializedError.
         """
         rows = EntityRows.of(entity_rows)
-        instant = utc_instant(now, "what the clock gives")
-        missing: FileNotFoundError | None = None
-        for _ in range(_TRIES):
-            plan = self._plan(features, feature_service, full_feature_names)
-            try:
-                return plan.answer(rows, at if at is None else utc_instant(at, "at"), instant)
-            except FileNotFoundError as gone:  # published twice since the plan was made
-                self._prepared, missing = None, gone
-        raise OnlineStoreError(
-            f"{missing} is not there, though it is published. Run: fstore materialize"
-        ) from missing
+        plan = self._plan(features, feature_service, full_feature_names)
+        instant = micros(utc_instant(now, "what the clock gives"))
+        return plan.answer(rows, None if at is None else utc_instant(at, "at"), instant)
 
     def _plan(
         self,
@@ -109,7 +86,12 @@ class OnlineReader:
             known = None
         if known is not None:
             return known
-        plan = _prepare(generation, features, feature_service, full_feature_names)
+        try:
+            plan = _prepare(generation, features, feature_service, full_feature_names)
+        except FileNotFoundError as gone:
+            raise OnlineStoreError(
+                f"{gone} is not there, though it is published. Run: fstore materialize"
+            ) from gone
         if len(plans) >= _PLANS:
             plans.clear()
         plans[key] = plan
@@ -119,96 +101,51 @@ class OnlineReader:
 @dataclass(frozen=True)
 class _JoinPlan:
     join: Join
-    key_types: tuple[KeyType, ...]
+    key: KeyCodec
     as_of: datetime
-    lookup: Lookup
-
-
-@dataclass(frozen=True)
-class _OutputPlan:
-    output: Output
-    place: int  # of the feature among its join's cells
-    type: str
+    first: int  # as_of in microseconds: no read is of an instant before
+    read: Lookup
+    nothing: Sequence[Sequence[Any]]  # the columns of no row
 
 
 @dataclass(frozen=True)
 class _Plan:
     """A request against one generation, with everything but the keys settled."""
 
-    request: FeatureRequest
     joins: tuple[_JoinPlan, ...]
-    outputs: tuple[_OutputPlan, ...]
+    outputs: tuple[Output, ...]
+    key_types: Mapping[str, str]  # of the caller's key columns: of the first join that uses each
 
-    @cached_property
-    def key_types(self) -> dict[str, KeyType]:
-        """The type of each of the caller's key columns: that of the first join that uses it."""
-        found: dict[str, KeyType] = {}
+    def answer(self, rows: EntityRows, at: datetime | None, now: int) -> OnlineResponse:
+        keys: dict[str, tuple[str, Sequence[Any]]] = {}
+        found = []
         for plan in self.joins:
-            for (_, column), kind in zip(plan.join.keys, plan.key_types, strict=True):
-                found.setdefault(column, kind)
-        return found
-
-    def answer(self, rows: EntityRows, at: datetime | None, now: datetime) -> OnlineResponse:
-        instants = [_instant(plan, at, now) for plan in self.joins]
-        keys: dict[str, tuple[str, Sequence[Any]]] = {
-            name: (kind.type, ()) for name, kind in self.key_types.items()
-        }
-        found: dict[str, Sequence[Row | None]] = {}
-        for plan, instant in zip(self.joins, instants, strict=True):
-            if rows.count == 0:
-                found[plan.join.name] = ()
+            instant = max(now, plan.first) if at is None else _asked_instant(plan, at)
+            if not rows.count:
+                found.append(plan.nothing)
                 continue
             columns = []
-            for (key, column), kind in zip(plan.join.keys, plan.key_types, strict=True):
+            for (key, column), kind in zip(plan.join.keys, plan.key.types, strict=True):
                 values = _key_values(rows, plan.join, key, column, kind)
-                if not keys[column][1]:
-                    keys[column] = (kind.type, values)
-                columns.append([value if kind.findable(value) else None for value in values])
-            found[plan.join.name] = _find(plan.lookup, columns, rows.count, instant)
-        features = {
-            plan.output.name: _cells(plan, found[plan.output.join.name]) for plan in self.outputs
-        }
-        return OnlineResponse(keys, features, rows.count)
-
-
-def _find(
-    lookup: Lookup, columns: Sequence[Sequence[Any]], count: int, at: datetime
-) -> Sequence[Row | None]:
-    """Look up the keys that are whole; a NULL in one finds nothing."""
-    keys = list(zip(*columns, strict=True)) if columns else [()] * count
-    whole = [place for place, key in enumerate(keys) if None not in key]
-    if len(whole) == count:
-        return lookup.read(keys, at)
-    answer: list[Row | None] = [None] * count
-    for place, row in zip(whole, lookup.read([keys[each] for each in whole], at), strict=True):
-        answer[place] = row
-    return answer
-
-
-def _cells(plan: _OutputPlan, rows: Sequence[Row | None]) -> FeatureCells:
-    values: list[Any] = []
-    statuses: list[str] = []
-    for row in rows:
-        if row is None:
-            values.append(None)
-            statuses.append(NOT_FOUND)
-        elif row.cells is None:
-            values.append(None)
-            statuses.append(OUTSIDE_MAX_AGE)
-        else:
-            value = row.cells[plan.place]
-            values.append(value)
-            statuses.append(NULL_VALUE if value is None else PRESENT)
-    times = [None if row is None else row.event_timestamp for row in rows]
-    return FeatureCells(plan.type, values, statuses, times)
+                if column not in keys:
+                    keys[column] = (self.key_types[column], values)
+                columns.append(values)
+            encoded = plan.key.encode_columns(columns, rows.count)
+            found.append(list(zip(*plan.read(encoded, instant), strict=True)))
+        if not rows.count:
+            keys = {name: (kind, ()) for name, kind in self.key_types.items()}
+        return OnlineResponse(keys, self.outputs, found, rows.count)
 
 
 def _key_values(
     rows: EntityRows, join: Join, key: str, column: str, kind: KeyType
 ) -> Sequence[Any]:
+    given = rows.column(column, join.name)
+    if {*map(type, given)} == kind.native:
+        return given
     read = kind.read
     values = []
-    for place, value in enumerate(rows.column(column, join.name)):
+    for place, value in enumerate(given):
         try:
             values.append(read(value))
         except NotAKeyError as reason:
@@ -219,17 +156,15 @@ def _key_values(
     return values
 
 
-def _instant(plan: _JoinPlan, at: datetime | None, now: datetime) -> datetime:
-    """Return the instant of the read: what was asked, else the clock's, and never before K."""
-    if at is None:
-        return max(now, plan.as_of)
+def _asked_instant(plan: _JoinPlan, at: datetime) -> int:
+    """Return the instant that was asked for; RequestError where it is before K."""
     if at < plan.as_of:
         raise RequestError(
             f"at={at.isoformat()} is before {plan.as_of.isoformat()}, as of which "
             f"{plan.join.view.reference} was materialized: the online store no longer holds what "
             "was known then. Ask get_historical_features, or materialize with as_of and force."
         )
-    return at
+    return micros(at)
 
 
 def _prepare(
@@ -243,27 +178,28 @@ def _prepare(
         _check_published(generation, view)
     request = resolve(registry, columns, features, feature_service, full_feature_names)
     refuse_clashes(request, (), request.keys, "entity_rows")
-    joins, outputs = [], []
-    carried: dict[str, tuple[str, ...]] = {}
+    joins: list[_JoinPlan] = []
+    key_types: dict[str, str] = {}
+    places: dict[tuple[str, str], tuple[int, int]] = {}
     for join in request.joins:
-        built = columns[join.view.reference]
-        wanted = [output.feature for output in request.outputs if output.join == join]
-        carried[join.name] = tuple(dict.fromkeys(wanted))
-        types = [find_column(built, key) for key in join.view.join_keys]
-        joins.append(
-            _JoinPlan(
-                join,
-                tuple(KeyType(column.type) for column in types if column),
-                generation.catalog.views[join.view.reference].as_of,
-                generation.lookup(join.view, carried[join.name]),
-            )
-        )
+        view, built = join.view, columns[join.view.reference]
+        wanted = {output.feature for output in request.outputs if output.join == join}
+        carried = tuple(name for name in view.feature_names(built) if name in wanted)
+        for place, name in enumerate(carried, start=Cells.HEAD):
+            places[join.name, name] = len(joins), place
+        key = Layout.of(view, built).key
+        for (_, column), kind in zip(join.keys, key.types, strict=True):
+            key_types.setdefault(column, kind.type)
+        as_of = generation.catalog.views[view.reference].as_of
+        nothing = ((),) * (Cells.HEAD + len(carried))
+        read = generation.lookup(view, carried)
+        joins.append(_JoinPlan(join, key, as_of, micros(as_of), read, nothing))
+    outputs = []
     for output in request.outputs:
-        column = find_column(columns[output.join.view.reference], output.feature)
-        assert column is not None, "resolve checked that the feature is there"
-        place = carried[output.join.name].index(output.feature)
-        outputs.append(_OutputPlan(output, place, column.type))
-    return _Plan(request, tuple(joins), tuple(outputs))
+        feature = find_column(columns[output.join.view.reference], output.feature)
+        assert feature is not None, "resolve checked that the feature is there"
+        outputs.append(Output(output.name, feature.type, *places[output.join.name, output.feature]))
+    return _Plan(tuple(joins), tuple(outputs), key_types)
 
 
 def _check_published(generation: Generation, view: FeatureView) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from fstore.frames import arrow_to_pandas
+from fstore.online.instants import moment
 from fstore.online.values import HUGE, arrow_types, to_arrow
 
 if TYPE_CHECKING:
@@ -25,36 +26,84 @@ _UTC_TIME = pa.timestamp("us", tz="UTC")
 class FeatureCells:
     """One feature of the answer, a cell for each row asked.
 
-    A status is PRESENT, NULL_VALUE (the row holds a NULL), OUTSIDE_MAX_AGE (the row is older than
-    the view's ttl) or NOT_FOUND. ``timestamps`` are the rows' event times in UTC, None where
-    nothing was found.
+    ``times`` are the rows' event times in microseconds since 1970 in UTC, None where nothing was
+    found; ``fresh`` is None for a row that is not there, or is older than the view's ttl.
     """
 
     type: str  # as DuckDB writes it
     values: Sequence[Any]
-    statuses: Sequence[str]
-    timestamps: Sequence[datetime | None]
+    times: Sequence[int | None]
+    fresh: Sequence[int | None]
+
+    @property
+    def statuses(self) -> list[str]:
+        """PRESENT, NULL_VALUE (the row holds a NULL), OUTSIDE_MAX_AGE (of ttl) or NOT_FOUND."""
+        return [
+            PRESENT
+            if value is not None
+            else NULL_VALUE
+            if fresh is not None
+            else NOT_FOUND
+            if time is None
+            else OUTSIDE_MAX_AGE
+            for value, time, fresh in zip(self.values, self.times, self.fresh, strict=True)
+        ]
+
+    @property
+    def timestamps(self) -> list[datetime | None]:
+        """The event times, aware and in UTC."""
+        return [None if time is None else moment(time) for time in self.times]
 
 
-@dataclass(frozen=True)
+class Output(NamedTuple):
+    """A column of the answer: which of the columns found for which join."""
+
+    name: str
+    type: str  # as DuckDB writes it
+    join: int
+    place: int
+
+
 class OnlineResponse:
     """The features of the rows asked, in their order: the join key columns, then the features.
 
     With ``include_metadata`` each feature is followed by ``<name>__status`` and ``<name>__ts``.
     """
 
-    keys: Mapping[str, tuple[str, Sequence[Any]]] = field(repr=False)  # name -> type and values
-    features: Mapping[str, FeatureCells] = field(repr=False)
-    row_count: int
+    __slots__ = ("_found", "_outputs", "keys", "row_count")
+
+    def __init__(
+        self,
+        keys: Mapping[str, tuple[str, Sequence[Any]]],
+        outputs: Sequence[Output],
+        found: Sequence[Sequence[Sequence[Any]]],
+        row_count: int,
+    ) -> None:
+        """Take the key columns, by name with type, and for each join the columns of its rows."""
+        self.keys = keys
+        self.row_count = row_count
+        self._outputs, self._found = outputs, found
+
+    @property
+    def features(self) -> dict[str, FeatureCells]:
+        """The features by name, in the order of the answer."""
+        return {
+            name: FeatureCells(kind, self._found[join][place], *self._found[join][:2])
+            for name, kind, join, place in self._outputs
+        }
 
     def to_dict(self, include_metadata: bool = False) -> dict[str, list[Any]]:
         """Return lists by column name."""
         answer = {name: list(values) for name, (_, values) in self.keys.items()}
+        found = self._found
+        if not include_metadata:
+            for name, _, join, place in self._outputs:
+                answer[name] = list(found[join][place])
+            return answer
         for name, cells in self.features.items():
             answer[name] = list(cells.values)
-            if include_metadata:
-                answer[f"{name}__status"] = list(cells.statuses)
-                answer[f"{name}__ts"] = list(cells.timestamps)
+            answer[f"{name}__status"] = list(cells.statuses)
+            answer[f"{name}__ts"] = list(cells.timestamps)
         return answer
 
     def to_arrow(self, include_metadata: bool = False) -> pa.Table:

@@ -24,6 +24,8 @@ class EntityRows:
     @classmethod
     def of(cls, given: Any) -> EntityRows:
         """Read the rows; EntityRowsError for a form that is none, and for ragged rows."""
+        if type(given) is list:
+            return _of_dicts(cls, given)
         if given is None:
             raise EntityRowsError(f"entity_rows is missing: give {_FORMS}.")
         if isinstance(given, Mapping):
@@ -62,7 +64,10 @@ def _of_dicts(cls: type[EntityRows], given: Sequence[Any]) -> EntityRows:
     rows = list(given)
     if not rows:
         return cls(0, (), rows)
+    first = rows[0].keys() if type(rows[0]) is dict else None
     for place, row in enumerate(rows):
+        if type(row) is dict and row.keys() == first:
+            continue
         if not isinstance(row, Mapping):
             raise EntityRowsError(
                 f"entity_rows[{place}] is a {type(row).__name__}; each row is a dict of column to "

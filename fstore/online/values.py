@@ -32,9 +32,9 @@ def to_python(column: pa.ChunkedArray, kind: str) -> list[Any]:
         return column.to_pylist()  # type: ignore[no-any-return]
     except (ValueError, OverflowError):
         if pa.types.is_timestamp(column.type):
-            return [_clamped_time(cell, column.type) for cell in _raw(column, pa.int64())]
+            return [clamped_time(cell, column.type) for cell in _raw(column, pa.int64())]
         if pa.types.is_date32(column.type):
-            return [_clamped_day(cell) for cell in _raw(column, pa.int32())]
+            return [clamped_day(cell) for cell in _raw(column, pa.int32())]
         raise
 
 
@@ -42,7 +42,8 @@ def _raw(column: pa.ChunkedArray, kind: pa.DataType) -> list[int | None]:
     return column.cast(kind).to_pylist()  # type: ignore[no-any-return]
 
 
-def _clamped_time(cell: int | None, kind: pa.TimestampType) -> datetime | None:
+def clamped_time(cell: int | None, kind: pa.TimestampType) -> datetime | None:
+    """Return the time that a timestamp's own number means; the calendar's end beyond it."""
     if cell is None:
         return None
     zone = UTC if kind.tz else None
@@ -54,7 +55,8 @@ def _clamped_time(cell: int | None, kind: pa.TimestampType) -> datetime | None:
         return (_LAST if cell > 0 else _FIRST).replace(tzinfo=zone)
 
 
-def _clamped_day(cell: int | None) -> date | None:
+def clamped_day(cell: int | None) -> date | None:
+    """Return the day of this number since 1970; the calendar's end beyond it."""
     if cell is None:
         return None
     try:

@@ -1,0 +1,125 @@
+"""What the push log holds: accepted pushes and deletions, as bytes and back."""
+
+from __future__ import annotations
+
+import json
+import struct
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+
+from fstore.definitions import Column
+from fstore.online.records import Block, Cells, Layout, Rows
+from fstore.online.values import arrow_types, to_arrow
+
+_FRAME = struct.Struct("<II")  # length and CRC-32 of what follows
+PUSH, DELETE = "push", "delete"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One accepted push or deletion of rows of a view.
+
+    A deletion's features are the join keys. It hides what the files of a generation up to
+    ``hides`` hold of them, and refuses pushes that arrived before it.
+    """
+
+    kind: str
+    view: str  # FeatureView.reference
+    received: int
+    layout: Layout
+    count: int
+    block: Block
+    hides: int = 0
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+def encoded(entry: Entry) -> bytes:
+    """Return an entry as it stands in the log."""
+    head = {
+        "kind": entry.kind,
+        "view": entry.view,
+        "received": entry.received,
+        "keys": entry.layout.key_types,
+        "features": [[column.name, column.type] for column in entry.layout.features],
+        "count": entry.count,
+        "records": len(entry.block.records),
+        "hides": entry.hides,
+        "id": entry.id,
+    }
+    body: bytes = json.dumps(head).encode() + b"\n" + entry.block.records + entry.block.heap
+    return _FRAME.pack(len(body), crc32(body)) + body
+
+
+def decoded(content: bytes) -> tuple[list[Entry], int]:
+    """Return the whole entries at the start of ``content``, and how many bytes they take.
+
+    ValueError where an entry is damaged and others follow it: that is no torn tail.
+    """
+    entries, at = [], 0
+    while at + _FRAME.size <= len(content):
+        length, check = _FRAME.unpack_from(content, at)
+        end = at + _FRAME.size + length
+        body = content[at + _FRAME.size : end]
+        if len(body) < length:
+            break
+        if crc32(body) != check:
+            if end < len(content):
+                raise ValueError(f"the entry at {at} is damaged")
+            break
+        entries.append(_entry(body))
+        at = end
+    return entries, at
+
+
+def _entry(body: bytes) -> Entry:
+    line = body.index(b"\n")
+    head = json.loads(body[:line])
+    features = tuple(Column(name, kind) for name, kind in head["features"])
+    records = line + 1 + head["records"]
+    return Entry(
+        kind=head["kind"],
+        view=head["view"],
+        received=head["received"],
+        layout=Layout(tuple(head["keys"]), features),
+        count=head["count"],
+        block=Block(body[line + 1 : records], body[records:]),
+        hides=head["hides"],
+        id=head["id"],
+    )
+
+
+def converted(entry: Entry, layout: Layout) -> Block:
+    """Return the entry's rows in another layout: features of the same name and type, else NULL."""
+    same = [column for column in layout.features if column in entry.layout.features]
+    cells = Cells(entry.layout, [column.name for column in same])
+    order = [column for column in entry.layout.features if column in same]
+    rows = [
+        cells.decode(cells.unpack(entry.block.records, place * entry.layout.size), entry.block.heap)
+        for place in range(entry.count)
+    ]
+    times = [entry.layout.times_of(entry.block, place) for place in range(entry.count)]
+    kinds = dict(
+        zip(layout.features, arrow_types(tuple(c.type for c in layout.features)), strict=True)
+    )
+    columns = []
+    for column in layout.features:
+        if column in same:
+            place = Cells.HEAD + order.index(column)
+            columns.append(to_arrow([row[place] for row in rows], kinds[column]))
+        else:
+            columns.append(pa.nulls(entry.count, kinds[column]))
+    events, arrivals, ends, followers = np.array(times, np.int64).reshape(-1, 4).T
+    keys = [entry.layout.key_of(entry.block, place) for place in range(entry.count)]
+    return layout.pack(Rows(keys, events, arrivals, ends, followers, columns))
+
+
+def subset(entry: Entry, places: Sequence[int]) -> Entry:
+    """Return the entry with these of its rows only."""
+    size = entry.layout.size
+    records = b"".join(entry.block.records[place * size : (place + 1) * size] for place in places)
+    return replace(entry, count=len(places), block=Block(records, entry.block.heap))

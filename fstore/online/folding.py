@@ -1,0 +1,106 @@
+"""What of a push log goes on with the next generation, and what comes back with the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from fstore.definitions import FeatureView
+from fstore.online.disk import sync, write_durably
+from fstore.online.entries import Entry, decoded, encoded, subset
+from fstore.online.image import Image
+from fstore.online.pushes import Known, PushLog
+from fstore.online.records import Cells
+from fstore.online.values import arrow_types, to_arrow
+
+
+def retained(
+    log: PushLog, kept: frozenset[str], written: Mapping[str, Image], number: int, since: int
+) -> list[Entry]:
+    """Return the entries that generation ``number`` needs, in the order of the log.
+
+    ``written`` are the new images by view. A push to such a view stays until its rows have one of
+    its key with an (E, A) that is as great, or until it was received before ``since``; a deletion
+    stays as long, for what may still come late. Of the views in ``kept`` everything stays.
+    """
+    places: dict[str, list[int]] = {}
+    entries: dict[str, Entry] = {}
+
+    def keep(entry: Entry, place: int) -> None:
+        entries[entry.id] = entry
+        places.setdefault(entry.id, []).append(place)
+
+    for reference, known in log.known.items():
+        image = written.get(reference)
+        if image is None and reference not in kept:
+            continue
+        find = image.finder() if image else None
+        for key, heard in known.items():
+            if heard.deletion and not (image and _is_over(heard, number, since)):
+                keep(*heard.deletion)
+            for version in heard.versions:
+                if image and find and heard.hides < number:
+                    record = find(key)
+                    held = record >= 0 and image.last_rank(record) >= version.rank
+                    if held or version.entry.received < since:
+                        continue
+                keep(version.entry, version.place)
+    return [
+        subset(entries[entry], sorted(set(places[entry])))
+        for entry in sorted(entries, key=log.order.__getitem__)
+    ]
+
+
+def _is_over(heard: Known, number: int, since: int) -> bool:
+    assert heard.deletion is not None
+    return heard.deletion[0].received < since and heard.hides < number
+
+
+def united(older: Sequence[Entry], newer: Sequence[Entry]) -> list[Entry]:
+    """Return what either log has: the older one's entries, which were whole, before the others."""
+    known = {entry.id for entry in older}
+    return [*older, *(entry for entry in newer if entry.id not in known)]
+
+
+def read_log(path: Path) -> list[Entry]:
+    """Return the entries of a log; none where there is no such file."""
+    try:
+        return decoded(path.read_bytes())[0]
+    except FileNotFoundError:
+        return []
+
+
+def write_log(path: Path, entries: Sequence[Entry]) -> None:
+    """Replace a log in one step."""
+    temporary = path.with_name(path.name + ".tmp")
+    write_durably(temporary, b"".join(encoded(entry) for entry in entries))
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def hidden_keys(log: PushLog, view: FeatureView, generation: int) -> pa.Table:
+    """Return the join keys that were deleted from a view's file of this generation."""
+    deletions = [
+        heard.deletion
+        for heard in log.known.get(view.reference, {}).values()
+        if heard.deletion and heard.hides >= generation
+    ]
+    if not view.join_keys:
+        return pa.table({"none": pa.nulls(len(deletions))})
+    columns = list(zip(*_deleted(deletions), strict=True)) or [()] * len(view.join_keys)
+    kinds = (
+        arrow_types(tuple(column.type for column in deletions[0][0].layout.features))
+        if deletions
+        else [pa.null()] * len(view.join_keys)
+    )
+    arrays = [to_arrow(cells, kind) for cells, kind in zip(columns, kinds, strict=True)]
+    return pa.table(dict(zip(view.join_keys, arrays, strict=True)))
+
+
+def _deleted(deletions: Sequence[tuple[Entry, int]]) -> Iterator[tuple[object, ...]]:
+    for entry, place in deletions:
+        cells = Cells(entry.layout, [column.name for column in entry.layout.features])
+        row = cells.unpack(entry.block.records, place * entry.layout.size)
+        yield cells.decode(row, entry.block.heap)[Cells.HEAD :]

@@ -1,0 +1,148 @@
+"""The push log of a generation: what was pushed and deleted since, on disk and in memory.
+
+    pushes.<generation>.log     entries, each: length, CRC-32, a line of JSON, records, heap
+
+An entry counts once it is whole: a writer appends under a lock and waits for the disk, a torn tail
+is cut off by the next writer, and readers stop before it. Readers see a new entry at their next
+read, for they ask how long the file is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from fstore.definitions import FeatureView
+from fstore.errors import OnlineStoreError
+from fstore.online.disk import put, sync
+from fstore.online.entries import DELETE, Entry, converted, decoded, encoded
+from fstore.online.records import Layout
+from fstore.online.visible import Version, accepted, visible_from
+
+
+class Known(NamedTuple):
+    """What the log says of one key."""
+
+    versions: tuple[Version, ...] = ()
+    hides: int = 0  # generations up to this one have nothing of the key
+    deletion: tuple[Entry, int] | None = None  # and the key's place in it
+
+
+class PushLog:
+    """The log of one generation, followed as it grows; any thread may use it."""
+
+    def __init__(self, path: Path, views: Mapping[str, tuple[FeatureView, Layout]]) -> None:
+        self.path = path
+        self._views = views
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        self._whole = 0  # how far the file has been read
+        self.known: dict[str, dict[bytes, Known]] = {reference: {} for reference in views}
+        self.order: dict[str, int] = {}  # of the entries, by id
+
+    def refresh(self) -> None:
+        """Take in what was appended since. OnlineStoreError where the log is damaged."""
+        if self._descriptor is None:
+            try:
+                descriptor = os.open(self.path, os.O_RDONLY)
+            except FileNotFoundError:  # nothing was pushed yet
+                return
+            weakref.finalize(self, os.close, descriptor)
+            self._descriptor = descriptor
+        if os.fstat(self._descriptor).st_size != self._whole:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        with self._lock:
+            assert self._descriptor is not None
+            size = os.fstat(self._descriptor).st_size
+            content = os.pread(self._descriptor, max(0, size - self._whole), self._whole)
+            try:
+                entries, length = decoded(content)
+            except (ValueError, KeyError, TypeError) as error:
+                raise OnlineStoreError(
+                    f"{self.path} is damaged from byte {self._whole} on ({error}): restore it, or "
+                    "move it away to go on without what was pushed since the last materialize."
+                ) from error
+            for entry in entries:
+                self._apply(entry)
+            self._whole += length
+
+    def append(self, entry: Entry) -> int:
+        """Add an entry, on disk before this returns; return how many of its rows were refused.
+
+        Only the holder of the log's lock may. Raises OSError; the log is then as it was.
+        """
+        self.refresh()
+        content = encoded(entry)
+        new = not self.path.exists()
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.ftruncate(descriptor, self._whole)  # what a crash tore was never acknowledged
+            try:
+                put(descriptor, content, self._whole)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, self._whole)
+                raise
+        finally:
+            os.close(descriptor)
+        if new:
+            sync(self.path.parent)
+        refused = self._refused(entry)
+        self.refresh()
+        return refused
+
+    def _refused(self, entry: Entry) -> int:
+        if entry.kind == DELETE or entry.view not in self._views:
+            return 0
+        view, known = self._views[entry.view][0], self.known[entry.view]
+        return sum(
+            _is_refused(view, known.get(key), version) for key, version in _versions(view, entry)
+        )
+
+    def _apply(self, entry: Entry) -> None:
+        self.order.setdefault(entry.id, len(self.order))
+        if entry.view not in self._views:
+            return
+        view, layout = self._views[entry.view]
+        known = self.known[entry.view]
+        if entry.kind == DELETE:
+            for place in range(entry.count):
+                key = entry.layout.key_of(entry.block, place)
+                before = known.get(key, NOTHING)
+                known[key] = Known((), max(entry.hides, before.hides), (entry, place))
+            return
+        if entry.layout != layout:
+            if entry.layout.key_types != layout.key_types:
+                return  # keys of another type can be no key of this view
+            entry = replace(entry, layout=layout, block=converted(entry, layout))
+        for key, version in _versions(view, entry):
+            before = known.get(key, NOTHING)
+            if not _is_refused(view, before, version):
+                known[key] = before._replace(versions=accepted(before.versions, version))
+
+
+NOTHING = Known()
+
+
+def _versions(view: FeatureView, entry: Entry) -> Iterator[tuple[bytes, Version]]:
+    for place in range(entry.count):
+        event, arrival, _, _ = entry.layout.times_of(entry.block, place)
+        yield (
+            entry.layout.key_of(entry.block, place),
+            Version(event, arrival, visible_from(view, event, arrival), entry, place),
+        )
+
+
+def _is_refused(view: FeatureView, known: Known | None, version: Version) -> bool:
+    """Whether the row arrived before its key was deleted."""
+    if known is None or known.deletion is None:
+        return False
+    arrival = version.arrival if view.created_timestamp else version.visible_from
+    return arrival < known.deletion[0].received

@@ -1,0 +1,222 @@
+"""The row of a view as bytes: what index images, the push log and other servers' values hold.
+
+A record has one size for all rows of a view, so that any choice of features is one call of struct:
+
+    E, A, ends    microseconds since 1970 in UTC; from ``ends`` on the row, a snapshot's, has ended
+    followers     how many later rows of the same key come right behind it
+    nulls         a bit for each feature
+    key, cells    numbers, or (offset, length) of bytes in a heap beside the records
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from fstore.compile.types import find_column
+from fstore.definitions import Column, FeatureView
+from fstore.online.cells import Codec, codec_of
+from fstore.online.keys import KeyCodec, KeyType
+
+ALWAYS = 2**63 - 1  # DuckDB's infinity: an end that never comes
+NEVER = -ALWAYS  # its -infinity, which orders below every time: an A that is NULL
+
+
+# What a read gives of a key: (E, ends, followers, nulls, cells ...). All are None where nothing was
+# found; all but E where the row is older than the ttl.
+Row = tuple[Any, ...]
+
+
+class Rows(NamedTuple):
+    """Rows of a view as columns, about to be packed. Times are arrays of int64."""
+
+    keys: Sequence[bytes]
+    events: np.ndarray
+    arrivals: np.ndarray
+    ends: np.ndarray
+    followers: np.ndarray
+    cells: Sequence[pa.Array]  # one for each feature
+
+
+class Block(NamedTuple):
+    """Records one behind the other, and the heap that their references point into."""
+
+    records: Any  # bytes, or what can be sliced to bytes
+    heap: Any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are in the records of a view: its key's types, and its features with types."""
+
+    key_types: tuple[str, ...]
+    features: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, view: FeatureView, columns: tuple[Column, ...]) -> Layout:
+        """Return the layout for a view whose built relation has these columns."""
+        keys = [find_column(columns, key) for key in view.join_keys]
+        features = [find_column(columns, name) for name in view.feature_names(columns)]
+        return cls(
+            tuple(key.type for key in keys if key),
+            tuple(feature for feature in features if feature),
+        )
+
+    @cached_property
+    def key(self) -> KeyCodec:
+        return KeyCodec(tuple(KeyType(kind) for kind in self.key_types))
+
+    @cached_property
+    def codecs(self) -> tuple[Codec, ...]:
+        return tuple(codec_of(column.type) for column in self.features)
+
+    @cached_property
+    def null_bytes(self) -> int:
+        return len(self.features) // 8 + 1
+
+    @cached_property
+    def formats(self) -> tuple[str, ...]:
+        key = "QI" if self.key.size is None else f"{self.key.size}s"
+        return ("q", "q", "q", "I", f"{self.null_bytes}s", key) + tuple(
+            codec.code or "QI" for codec in self.codecs
+        )
+
+    def formats_size(self, first: int, end: int) -> int:
+        """Return how many bytes these of the record's parts take."""
+        return struct.calcsize("<" + "".join(self.formats[first:end]))
+
+    @cached_property
+    def size(self) -> int:
+        """How many bytes a record is long."""
+        return self.formats_size(0, len(self.formats))
+
+    @cached_property
+    def followers_at(self) -> int:
+        """Where in a record the number of followers is."""
+        return self.formats_size(0, 3)
+
+    @cached_property
+    def key_at(self) -> int:
+        """Where in a record the key is."""
+        return self.formats_size(0, 5)
+
+    @cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        fields: list[tuple[str, Any]] = [("E", "<i8"), ("A", "<i8"), ("ends", "<i8")]
+        fields += [("followers", "<u4"), ("nulls", f"({self.null_bytes},)u1")]
+        reference = np.dtype([("offset", "<u8"), ("length", "<u4")])
+        fields.append(("key", reference if self.key.size is None else f"V{self.key.size}"))
+        for place, codec in enumerate(self.codecs):
+            fields.append((f"cell {place}", reference if codec.code is None else f"<{codec.code}"))
+        return np.dtype(fields)
+
+    def pack(self, rows: Rows, heap_start: int = 0) -> Block:
+        """Return the rows as records and heap, for a heap that has ``heap_start`` bytes before."""
+        records = np.zeros(len(rows.keys), self._dtype)
+        records["E"], records["A"], records["ends"] = rows.events, rows.arrivals, rows.ends
+        records["followers"] = rows.followers
+        heap: list[bytes] = []
+        if self.key.size is None:
+            heap_start += _refer(records["key"], rows.keys, heap, heap_start)
+        elif self.key.size:  # 0: of no entity
+            records["key"] = np.frombuffer(b"".join(rows.keys), f"V{self.key.size}")
+        for place, (codec, cells) in enumerate(zip(self.codecs, rows.cells, strict=True)):
+            if cells.null_count:
+                missing = cells.is_null().to_numpy(zero_copy_only=False)
+                records["nulls"][:, place >> 3] |= missing.astype("u1") << (place & 7)
+            target, encoded = records[f"cell {place}"], codec.encode(cells)
+            if codec.code is None:
+                heap_start += _refer_column(target, encoded, heap, heap_start)
+            else:
+                known = encoded.fill_null(0) if encoded.null_count else encoded
+                target[:] = known.to_numpy(zero_copy_only=False)
+        return Block(records.tobytes(), b"".join(heap))
+
+    def key_of(self, block: Block, place: int) -> bytes:
+        """Return the key of the record at a place, as bytes."""
+        at = place * self.size + self.key_at
+        if self.key.size is not None:
+            return bytes(block.records[at : at + self.key.size])
+        offset, length = _REFERENCE.unpack_from(block.records, at)
+        return bytes(block.heap[offset : offset + length])
+
+    def times_of(self, block: Block, place: int) -> tuple[int, int, int, int]:
+        """Return E, A, ends and followers of the record at a place."""
+        return _TIMES.unpack_from(block.records, place * self.size)
+
+
+_REFERENCE = struct.Struct("<QI")
+_TIMES = struct.Struct("<qqqI")
+
+
+def _refer(target: np.ndarray, texts: Sequence[bytes], heap: list[bytes], start: int) -> int:
+    lengths = [len(text) for text in texts]
+    target["offset"] = list(accumulate(lengths, initial=start))[:-1]
+    target["length"] = lengths
+    heap.extend(texts)
+    return sum(lengths)
+
+
+def _refer_column(target: np.ndarray, cells: pa.Array, heap: list[bytes], start: int) -> int:
+    """Refer to the cells of a column of large_binary or large_string; NULLs are of length 0."""
+    _, offsets, data = cells.buffers()
+    ends = np.frombuffer(offsets, "<i8")[cells.offset : cells.offset + len(cells) + 1]
+    first, last = (int(ends[0]), int(ends[-1])) if len(cells) else (0, 0)
+    target["offset"] = ends[:-1] - first + start
+    target["length"] = np.diff(ends)
+    if last > first:
+        heap.append(data[first:last].to_pybytes())
+    return last - first
+
+
+class Cells:
+    """Reads a choice of features from records, by one call of struct a row.
+
+    :attr:`unpack` (records, offset) gives (E, ends, followers, nulls, raw cells ...), the features
+    in the order of the layout. Where :attr:`plain`, and without a NULL, that is the row already;
+    else :meth:`decode` makes the row of it.
+    """
+
+    HEAD = 4  # what comes before the cells of a row
+
+    def __init__(self, layout: Layout, features: Sequence[str]) -> None:
+        formats = ["q", "8x", "q", "I", *layout.formats[4:5], f"{layout.formats_size(5, 6)}x"]
+        wanted = set(features)
+        self._decoders: list[tuple[int, bool, Callable[[Any], Any] | None]] = []
+        for place, (column, codec) in enumerate(zip(layout.features, layout.codecs, strict=True)):
+            if column.name in wanted:
+                formats.append(layout.formats[6 + place])
+                self._decoders.append((1 << place, codec.code is None, codec.decode))
+            else:
+                formats.append(f"{layout.formats_size(6 + place, 7 + place)}x")
+        self.unpack = struct.Struct("<" + "".join(formats)).unpack_from
+        self.no_nulls = bytes(layout.null_bytes)
+        self.plain = all(not refers and not decode for _, refers, decode in self._decoders)
+        self.missing: Row = (None,) * (self.HEAD + len(self._decoders))
+
+    def stale(self, event: int) -> Row:
+        """Return the row of which only E is told."""
+        return (event, *self.missing[1:])
+
+    def decode(self, raw: Row, heap: Any) -> Row:
+        """Return a row with its values, from what :attr:`unpack` gave."""
+        nulls = int.from_bytes(raw[3], "little")
+        cells: list[Any] = []
+        at = self.HEAD
+        for bit, refers, decode in self._decoders:
+            if nulls & bit:
+                cells.append(None)
+            elif refers:
+                content = heap[raw[at] : raw[at] + raw[at + 1]]
+                cells.append(content if decode is None else decode(content))
+            else:
+                cells.append(raw[at] if decode is None else decode(raw[at]))
+            at += 2 if refers else 1
+        return (*raw[: self.HEAD], *cells)
