@@ -6,7 +6,8 @@ from sqlglot import exp
 
 from fstore.compile.clocks import arrives_by_row
 from fstore.compile.find import FOUND, ROW, Search, pairs_name
-from fstore.compile.sql import cte, identifier, joined, quoted, row_count, select, table_as
+from fstore.compile.sql import cte, joined, quoted, select, table_as
+from fstore.compile.ties import rows_of, several, without_ties
 from fstore.compile.visibility import (
     arrived,
     at_same_time,
@@ -36,7 +37,7 @@ def fetched(
         cte(fetched_name, first, kept=True),
         cte(tied, _tied(search, fetched_name), kept=True),
         cte(settled, _settled(search, features, fetched_name, tied)),
-        cte(rows_name(search), _without_ties(fetched_name, tied, settled, place)),
+        cte(rows_name(search), without_ties(fetched_name, tied, settled, [place])),
     ]
 
 
@@ -88,17 +89,9 @@ def winning_pairs(search: Search, features: tuple[str, ...]) -> exp.Select:
 def _tied(search: Search, fetched_name: str) -> exp.Select:
     """Return the rows of ``found`` for which more than one row came."""
     row = search.names.row
-
-    def count(name: str) -> exp.Expr:
-        return exp.Subquery(this=select([row_count()], exp.table_(name, quoted=True)))
-
-    more = exp.GT(this=count(fetched_name), expression=count(search.found))
-    several = select([quoted(row)], exp.table_(fetched_name, quoted=True)).where(more, copy=False)
-    several.set("group", exp.Group(expressions=[quoted(row)]))
-    two = exp.GT(this=row_count(), expression=exp.Literal.number(1))
-    several.set("having", exp.Having(this=two))
+    tied = several(fetched_name, search.found, [row])
     query = select([exp.Star()], table_as(search.found, FOUND))
-    return query.where(exp.In(this=quoted(row, FOUND), query=several.subquery()), copy=False)
+    return query.where(exp.In(this=quoted(row, FOUND), query=tied.subquery()), copy=False)
 
 
 def _settled(search: Search, features: tuple[str, ...], fetched_name: str, tied: str) -> exp.Select:
@@ -107,21 +100,9 @@ def _settled(search: Search, features: tuple[str, ...], fetched_name: str, tied:
     by = tie_breakers(search.join.view, search.built)
     kept = {name.casefold() for name in kept_columns(search.join.view, search.built, features)}
     if {name.casefold() for name in by} <= kept:
-        query = select(
-            [exp.Column(this=exp.Star(), table=identifier(ROW))], table_as(fetched_name, ROW)
-        )
-        same = [exp.EQ(this=quoted(place, ROW), expression=quoted(place, FOUND))]
-        query.append("joins", joined(table_as(tied, FOUND), same, kind="SEMI"))
+        query = rows_of(tied, fetched_name, [place])
         among = quoted(place, ROW)
     else:
         query = matches(search, features, tied, by)
         among = quoted(place, FOUND)
     return query.qualify(ranked_last(search.clocks, ROW, among, by), copy=False)
-
-
-def _without_ties(fetched_name: str, tied: str, settled: str, row: str) -> exp.Query:
-    single = select([exp.Star()], table_as(fetched_name, "fetched"))
-    same = [exp.EQ(this=quoted(row, "fetched"), expression=quoted(row, "tied"))]
-    single.append("joins", joined(table_as(tied, "tied"), same, kind="ANTI"))
-    rest = select([exp.Star()], exp.table_(settled, quoted=True))
-    return exp.union(single, rest, distinct=False)
