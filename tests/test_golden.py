@@ -106,7 +106,9 @@ def compile_it(golden: Golden, connection: duckdb.DuckDBPyConnection) -> exp.Exp
     relations = built(golden, connection)
     request = golden.request
     if golden.kind == "latest":
-        return latest(golden.view, relations[golden.view.reference], at(request["as_of"]))
+        computed = request.get("computed", False)
+        built_columns = relations[golden.view.reference]
+        return latest(golden.view, built_columns, at(request["as_of"]), computed=computed)
     if golden.kind == "spineless":
         views = golden.registry.feature_views
         return spineless(views, relations, at(request["start"]), at(request["end"]))
@@ -198,10 +200,10 @@ def expected(golden: Golden, connection: duckdb.DuckDBPyConnection) -> list[dict
 
 def generation(view: oracle.View, k: oracle.Instant) -> list[dict[str, Any]]:
     """Per key the winner at K, and the winner of each later event time."""
-    keys = sorted({tuple(row[name] for name in view.keys) for row in view.rows})
+    keys = sorted({tuple(row[name] for name in view.keys) for row in view.rows}, key=repr)
     found = []
     for key in keys:
-        times = {view.event(row) for row in view.rows if view.matches(row, key)}
+        times = {view.event(row) for row in view.rows if view.matches(row, key)} - {None}
         for time in [k, *sorted(time for time in times if time > k)]:
             winner = view.latest(key, time, lambda row: view.known(row, k))
             if winner is not None and (time == k or view.event(winner) == time):

@@ -60,14 +60,13 @@ class Clocks:
     ``event_time`` is E. ``arrival`` is A as the visible-row rule compares it: E + ``delay`` for
     rows that ``backfilled_until`` covers. ``recorded`` is the created_timestamp itself, which
     settles ties; None where the view declares none. ``visible_from`` is the first instant at
-    which the row can be seen, ``recency`` its rank within the key: the greatest one wins.
+    which the row can be seen.
     """
 
     event_time: str
     arrival: str
     recorded: str | None
     visible_from: str
-    recency: str
 
     @classmethod
     def of(cls, view: FeatureView, columns: tuple[Column, ...]) -> Clocks:
@@ -77,7 +76,6 @@ class Clocks:
             arrival=unused("arrival", taken),
             recorded=unused("recorded", taken) if view.created_timestamp else None,
             visible_from=unused("visible_from", taken),
-            recency=unused("recency", taken),
         )
 
 

@@ -13,8 +13,8 @@ Two facts make one ordered search of that instead of a comparison of every pair:
   so at q the winner's E is the greatest of the rows with ``visible_from <= q``: a running maximum.
 - a winner older than ttl has no visible row behind it, for all others are older still.
 
-:func:`newest_known` is that running maximum; :func:`clocked` ranks whole rows, for the online
-generations, which keep more than one row a key.
+:func:`newest_known` is that running maximum. An online generation asks about one instant for all
+keys, and keeps what is to come: :func:`known` is its condition.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from fstore.compile.clocks import (
     shifted,
     stamped,
 )
-from fstore.compile.sql import aliased, over, quoted, select, subquery_as, table_of
+from fstore.compile.sql import TIMESTAMP, aliased, over, quoted, select, subquery_as, table_of
 from fstore.compile.types import find_column
 from fstore.definitions import Column, FeatureView
 
@@ -74,8 +74,8 @@ def happened_within(
     return [happened(clocks, row, reach(view, last)), *fresh(view, clocks, row, first)]
 
 
-def arrived(clocks: Clocks, row: str | None, q: exp.Expr) -> exp.Expr:
-    """Return A <= q, for a row whose arrival is a column; ``row`` None: an unqualified one."""
+def arrived(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
+    """Return A <= q, for a row whose arrival is a column."""
     return exp.LTE(this=quoted(clocks.arrival, row), expression=q.copy())
 
 
@@ -115,12 +115,19 @@ def stretch(view: FeatureView, time: exp.Expr) -> exp.Expr:
 
 
 def ranked_last(clocks: Clocks, row: str, among: exp.Expr, by: tuple[str, ...]) -> exp.Expr:
+    """Return :func:`ranked_last_of` for groups that one value tells apart."""
+    return ranked_last_of(clocks, row, [among], by)
+
+
+def ranked_last_of(
+    clocks: Clocks, row: str, among: Sequence[exp.Expr], by: tuple[str, ...]
+) -> exp.Expr:
     """Return the condition for QUALIFY that keeps T2's winner of the rows of equal E in a group.
 
     The greatest A, then the greatest columns ``by``, NULL lowest: the last in that order.
     """
     order = (clocks.event_time, *([clocks.recorded] if clocks.recorded else []), *by)
-    follower = over(exp.Lead(this=exp.true()), [among], order, table=row)
+    follower = over(exp.Lead(this=exp.true()), among, order, table=row)
     return follower.is_(exp.null())
 
 
@@ -176,9 +183,7 @@ def happened_by(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
 def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...]) -> exp.Select:
     """Return the rows that can ever be seen: keys, ``kept`` columns, and the :class:`Clocks`.
 
-    Rows with a NULL key, E or A are left out. ``recency`` ranks the rows of a key by (E, A) and
-    then by every remaining column in the order of the relation, NULL lowest, so that it does not
-    depend on which features were asked for.
+    Rows with a NULL key, E or A are left out.
     """
     clocks = Clocks.of(view, columns)
     event_time, recorded = event_time_of(view, columns), recorded_of(view, columns)
@@ -197,12 +202,6 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
         subquery_as(rows, "stamped")
     )
 
-    order = (
-        clocks.event_time,
-        *([clocks.recorded] if clocks.recorded else []),
-        *tie_breakers(view, columns),
-    )
-    recency = over(exp.RowNumber(), [quoted(key) for key in view.join_keys], order)
     seen = [clocks.event_time, *view.join_keys]
     if view.known_at:
         visible_from = _visible_from(clocks)
@@ -216,7 +215,6 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
             quoted(clocks.arrival),
             *([quoted(clocks.recorded)] if clocks.recorded else []),
             aliased(visible_from, clocks.visible_from),
-            aliased(recency, clocks.recency),
         )
         .from_(subquery_as(known, "known"))
         .where(*(quoted(name).is_(exp.null()).not_() for name in seen))
@@ -228,9 +226,24 @@ def happened(clocks: Clocks, row: str, q: exp.Expr) -> exp.Expr:
     return exp.LTE(this=quoted(clocks.event_time, row), expression=q)
 
 
-def known(view: FeatureView, clocks: Clocks, k: exp.Expr) -> exp.Expr | None:
-    """Return A <= K, for an unqualified row; None with ``known_at: false``: all rows are known."""
-    return arrived(clocks, None, k) if view.known_at else None
+def known(view: FeatureView, clocks: Clocks, row: str, k: exp.Expr) -> list[exp.Expr]:
+    """Return A <= K, for a :func:`stamped` row; with ``known_at: false`` all rows are known.
+
+    K is an instant, never NULL. It says the same of all rows of one key, E and A.
+    """
+    if not view.known_at:
+        return []
+    if arrives_by_row(view):
+        return [arrived(clocks, row, k)]
+    return [happened(clocks, row, shifted(k, view.delay, back=True) if view.delay else k)]
+
+
+def same_recorded(clocks: Clocks, row: str, found: str) -> list[exp.Expr]:
+    """Return A = the A that was found for the winner, NULL equal to NULL; nothing where no A is."""
+    if clocks.recorded is None:
+        return []
+    ours, theirs = quoted(clocks.recorded, row), quoted(clocks.recorded, found)
+    return [exp.NullSafeEQ(this=ours, expression=theirs)]
 
 
 def kept_columns(
@@ -268,3 +281,24 @@ def still_valid(
             )
         )
     return exp.and_(*conditions) if conditions else None
+
+
+def valid_until(view: FeatureView, columns: tuple[Column, ...]) -> exp.Expr:
+    """Return the instant from which :func:`still_valid` fails for an unqualified row.
+
+    Infinity where nothing ends it, minus infinity for a snapshot's record of a deletion.
+    """
+    never, always = (
+        exp.cast(exp.Literal.string(text), TIMESTAMP) for text in ("-infinity", "infinity")
+    )
+    if view.snapshot is None:
+        return always
+    ended = find_column(columns, view.snapshot.valid_to)
+    end: exp.Expr = always
+    if ended:
+        end = exp.Coalesce(this=as_utc(quoted(ended.name), ended.type), expressions=[always])
+    deleted = find_column(columns, view.snapshot.is_deleted)
+    if deleted is None:
+        return end
+    gone = exp.EQ(this=quoted(deleted.name), expression=exp.Literal.string("True"))
+    return exp.Case().when(gone, never).else_(end)

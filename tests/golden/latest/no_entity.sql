@@ -1,5 +1,5 @@
--- case: a view without entities is one group up to K
--- request: {"views": {"world": {"entities": {}, "event_timestamp": "t", "delay": "1 day"}}, "view": "world", "as_of": "2024-01-03 00:00:00"}
+-- case: a view without entities is one group up to K; a view that is more than a scan is computed once
+-- request: {"views": {"world": {"entities": {}, "event_timestamp": "t", "delay": "1 day"}}, "view": "world", "as_of": "2024-01-03 00:00:00", "computed": true}
 
 ATTACH ':memory:' AS wh;
 SET TimeZone = 'UTC';
@@ -11,34 +11,79 @@ SELECT * FROM (VALUES
 ) AS rows(t, v);
 
 -- compiled:
-WITH "world_rows" AS (
+WITH "world_computed" AS MATERIALIZED (
   SELECT
-    "v",
-    "event_time",
-    "arrival",
-    GREATEST("event_time", "arrival") AS "visible_from",
-    ROW_NUMBER() OVER (ORDER BY "event_time" NULLS FIRST, "v" NULLS FIRST) AS "recency"
+    *
+  FROM "wh"."main"."world"
+), "world_found" AS MATERIALIZED (
+  SELECT
+    MAX("row"."event_time") AS "event_time"
   FROM (
     SELECT
-      *,
-      COALESCE(TRY("event_time" + INTERVAL '1' DAY), CAST('infinity' AS TIMESTAMP)) AS "arrival"
-    FROM (
-      SELECT
-        *,
-        "t" AS "event_time"
-      FROM "wh"."main"."world"
-    ) AS "stamped"
-  ) AS "known"
+      "t" AS "event_time"
+    FROM "world_computed"
+  ) AS "row"
   WHERE
-    NOT "event_time" IS NULL AND NOT "arrival" IS NULL
+    NOT "row"."event_time" IS NULL
+    AND "row"."event_time" <= COALESCE(
+      TRY(CAST('2024-01-03 00:00:00.000000' AS TIMESTAMP) - INTERVAL '1' DAY),
+      CAST('-infinity' AS TIMESTAMP)
+    )
+  GROUP BY
+    GREATEST("row"."event_time", CAST('2024-01-03 00:00:00.000000' AS TIMESTAMP))
+), "world_fetched" AS MATERIALIZED (
+  SELECT
+    "row"."v",
+    "found"."event_time"
+  FROM "world_found" AS "found"
+  JOIN (
+    SELECT
+      "v",
+      "t" AS "event_time"
+    FROM "world_computed"
+  ) AS "row"
+    ON "row"."event_time" = "found"."event_time"
+), "world_tied" AS MATERIALIZED (
+  SELECT
+    "event_time"
+  FROM "world_fetched"
+  WHERE
+    (
+      SELECT
+        COUNT(*)
+      FROM "world_fetched"
+    ) > (
+      SELECT
+        COUNT(*)
+      FROM "world_found"
+    )
+  GROUP BY
+    "event_time"
+  HAVING
+    COUNT(*) > 1
+), "world_settled" AS (
+  SELECT
+    "row".*
+  FROM "world_fetched" AS "row"
+  SEMI JOIN "world_tied" AS "found"
+    ON "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "row"."event_time"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."v" NULLS FIRST
+    ) IS NULL
+), "world_rows" AS (
+  SELECT
+    *
+  FROM "world_fetched" AS "fetched"
+  ANTI JOIN "world_tied" AS "tied"
+    ON "fetched"."event_time" = "tied"."event_time"
+  UNION ALL
+  SELECT
+    *
+  FROM "world_settled"
 )
 SELECT
   "v",
   "event_time"
-FROM "world_rows"
-WHERE
-  "arrival" <= CAST('2024-01-03 00:00:00.000000' AS TIMESTAMP)
-QUALIFY
-  "recency" = MAX("recency") OVER (
-    PARTITION BY GREATEST("event_time", CAST('2024-01-03 00:00:00.000000' AS TIMESTAMP))
-  );
+FROM "world_rows";

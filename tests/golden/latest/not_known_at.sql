@@ -13,40 +13,104 @@ SELECT * FROM (VALUES
 ) AS rows(k, t, loaded_at, v);
 
 -- compiled:
-WITH "stats_rows" AS (
+WITH "stats_times" AS MATERIALIZED (
   SELECT
-    "k",
-    "v",
-    "event_time",
-    "arrival",
-    "recorded",
-    "event_time" AS "visible_from",
-    ROW_NUMBER() OVER (
-      PARTITION BY "k"
-      ORDER BY "event_time" NULLS FIRST, "recorded" NULLS FIRST, "v" NULLS FIRST
-    ) AS "recency"
+    "row"."k",
+    MAX("row"."event_time") AS "event_time"
   FROM (
     SELECT
-      *,
-      "recorded" AS "arrival"
-    FROM (
-      SELECT
-        *,
-        "t" AS "event_time",
-        "loaded_at" AS "recorded"
-      FROM "wh"."main"."stats"
-    ) AS "stamped"
-  ) AS "known"
+      "k",
+      "t" AS "event_time",
+      "loaded_at" AS "recorded"
+    FROM "wh"."main"."stats"
+  ) AS "row"
   WHERE
-    NOT "event_time" IS NULL AND NOT "k" IS NULL
+    NOT "row"."k" IS NULL AND NOT "row"."event_time" IS NULL
+  GROUP BY
+    "row"."k",
+    GREATEST("row"."event_time", CAST('2024-01-03 00:00:00.000000' AS TIMESTAMP))
+), "stats_found" AS MATERIALIZED (
+  SELECT
+    "found"."k",
+    "found"."event_time",
+    MAX("row"."recorded") AS "recorded"
+  FROM "stats_times" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "t" AS "event_time",
+      "loaded_at" AS "recorded"
+    FROM "wh"."main"."stats"
+  ) AS "row"
+    ON "found"."k" = "row"."k" AND "row"."event_time" = "found"."event_time"
+  GROUP BY
+    "found"."k",
+    "found"."event_time"
+), "stats_fetched" AS MATERIALIZED (
+  SELECT
+    "row"."k",
+    "row"."v",
+    "found"."event_time",
+    "found"."recorded"
+  FROM "stats_found" AS "found"
+  JOIN (
+    SELECT
+      "k",
+      "v",
+      "t" AS "event_time",
+      "loaded_at" AS "recorded"
+    FROM "wh"."main"."stats"
+  ) AS "row"
+    ON "found"."k" = "row"."k"
+    AND "row"."event_time" = "found"."event_time"
+    AND "row"."recorded" IS NOT DISTINCT FROM "found"."recorded"
+), "stats_tied" AS MATERIALIZED (
+  SELECT
+    "k",
+    "event_time",
+    "recorded"
+  FROM "stats_fetched"
+  WHERE
+    (
+      SELECT
+        COUNT(*)
+      FROM "stats_fetched"
+    ) > (
+      SELECT
+        COUNT(*)
+      FROM "stats_found"
+    )
+  GROUP BY
+    "k",
+    "event_time",
+    "recorded"
+  HAVING
+    COUNT(*) > 1
+), "stats_settled" AS (
+  SELECT
+    "row".*
+  FROM "stats_fetched" AS "row"
+  SEMI JOIN "stats_tied" AS "found"
+    ON "row"."k" = "found"."k" AND "row"."event_time" = "found"."event_time"
+  QUALIFY
+    LEAD(TRUE) OVER (
+      PARTITION BY "row"."k", "row"."event_time"
+      ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST, "row"."v" NULLS FIRST
+    ) IS NULL
+), "stats_rows" AS (
+  SELECT
+    *
+  FROM "stats_fetched" AS "fetched"
+  ANTI JOIN "stats_tied" AS "tied"
+    ON "fetched"."k" = "tied"."k" AND "fetched"."event_time" = "tied"."event_time"
+  UNION ALL
+  SELECT
+    *
+  FROM "stats_settled"
 )
 SELECT
   "k",
   "v",
   "event_time",
   "recorded"
-FROM "stats_rows"
-QUALIFY
-  "recency" = MAX("recency") OVER (
-    PARTITION BY "k", GREATEST("event_time", CAST('2024-01-03 00:00:00.000000' AS TIMESTAMP))
-  );
+FROM "stats_rows";

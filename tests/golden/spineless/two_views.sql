@@ -27,11 +27,7 @@ FROM (
       "event_time",
       "arrival",
       "recorded",
-      GREATEST("event_time", "arrival") AS "visible_from",
-      ROW_NUMBER() OVER (
-        PARTITION BY "k"
-        ORDER BY "event_time" NULLS FIRST, "recorded" NULLS FIRST, "v" NULLS FIRST
-      ) AS "recency"
+      GREATEST("event_time", "arrival") AS "visible_from"
     FROM (
       SELECT
         *,
@@ -59,8 +55,7 @@ FROM (
       "k",
       "event_time",
       "arrival",
-      GREATEST("event_time", "arrival") AS "visible_from",
-      ROW_NUMBER() OVER (PARTITION BY "k" ORDER BY "event_time" NULLS FIRST, "w" NULLS FIRST) AS "recency"
+      GREATEST("event_time", "arrival") AS "visible_from"
     FROM (
       SELECT
         *,
