@@ -23,6 +23,7 @@ from fstore.jobs.materialize import (
     rollback,
     status,
 )
+from fstore.jobs.push import Deleted, Pushed, delete, push
 from fstore.jobs.saved_dataset import SavedDataset
 from fstore.manifest import load_registry
 from fstore.offline.job import RetrievalJob
@@ -70,7 +71,8 @@ class FeatureStore:
         self._project: Project = replace(project, settings=settings)
         self._clock: Clock = clock or utc_now
         self._registry: Registry | None = None
-        self._reader = OnlineReader(online_store(self._project))
+        self._online = online_store(self._project)
+        self._reader = OnlineReader(self._online)
 
     @property
     def project(self) -> Project:
@@ -94,7 +96,8 @@ class FeatureStore:
         The files close when the last read that another thread has under way is done.
         """
         self._registry = None
-        self._reader = OnlineReader(online_store(self._project))
+        self._online = online_store(self._project)
+        self._reader = OnlineReader(self._online)
 
     def __enter__(self) -> FeatureStore:
         return self
@@ -233,6 +236,26 @@ class FeatureStore:
         return self._reader.get(
             features, feature_service, entity_rows, full_feature_names, at, self._clock()
         )
+
+    def push(self, feature_view: str, rows: Any, to: str = "online") -> Pushed:
+        """Take rows of a view in, from any process; every reader sees them at its next read.
+
+        ``rows`` are whole rows, in any form that entity_rows has: join keys, event_timestamp, every
+        feature, and created_timestamp where it is not now. ``to`` is "online", "offline" (a
+        Parquet file under ``pushed/`` in the state folder, for dbt to read) or
+        "online_and_offline". What is accepted is on disk when this returns. A row replaces what
+        is online iff its (event_timestamp, created_timestamp) is greater or equal, so pushes may
+        come late, twice and in any order. The view must have been materialized once.
+        """
+        return push(self._project, self._online, feature_view, rows, to, now=self._clock())
+
+    def delete(self, feature_view: str, entity_rows: Any) -> Deleted:
+        """Remove keys of a view from the online store, at once.
+
+        Later pushes of rows from before are refused. A later materialize that finds the key in
+        the source brings it back: delete it there, too.
+        """
+        return delete(self._project, self._online, feature_view, entity_rows, now=self._clock())
 
     def status(self) -> Status | None:
         """Return what is online: K, rows and age of every view; None where nothing is."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fstore.jobs import materialize as jobs
+from fstore.jobs import push as push_jobs
 from fstore.manifest import load_registry
 from fstore.online.reader import OnlineReader
 from fstore.online.response import OnlineResponse
@@ -71,6 +72,15 @@ class Online:
 
     def rollback(self) -> Any:
         return jobs.rollback(self.project, self.now)
+
+    def push(self, rows: Any, view: str = "stats", to: str = "online") -> Any:
+        store = jobs.online_store(self.project)
+        return push_jobs.push(self.project, store, view, rows, to, now=self.now)
+
+    def delete(self, *keys: Any, view: str = "stats") -> Any:
+        store = jobs.online_store(self.project)
+        rows = [{"k": key} for key in keys]
+        return push_jobs.delete(self.project, store, view, rows, now=self.now)
 
     def get(
         self,

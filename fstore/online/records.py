@@ -29,6 +29,7 @@ ALWAYS = 2**63 - 1  # DuckDB's infinity: an end that never comes
 NEVER = -ALWAYS  # its -infinity, which orders below every time: an A that is NULL
 
 
+_ZERO = pa.scalar(0, pa.int8())  # stands under a NULL
 # What a read gives of a key: (E, ends, followers, nulls, cells ...). All are None where nothing was
 # found; all but E where the row is older than the ttl.
 Row = tuple[Any, ...]
@@ -135,7 +136,9 @@ class Layout:
             if codec.code is None:
                 heap_start += _refer_column(target, encoded, heap, heap_start)
             else:
-                known = encoded.fill_null(0) if encoded.null_count else encoded
+                known = (
+                    encoded.fill_null(_ZERO.cast(encoded.type)) if encoded.null_count else encoded
+                )
                 target[:] = known.to_numpy(zero_copy_only=False)
         return Block(records.tobytes(), b"".join(heap))
 

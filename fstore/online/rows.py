@@ -20,23 +20,31 @@ class EntityRows:
     count: int
     names: tuple[str, ...]
     _source: Any
+    called: str = "entity_rows"
 
     @classmethod
-    def of(cls, given: Any) -> EntityRows:
-        """Read the rows; EntityRowsError for a form that is none, and for ragged rows."""
+    def of(cls, given: Any, called: str = "entity_rows") -> EntityRows:
+        """Read the rows; EntityRowsError for a form that is none, and for ragged rows.
+
+        ``called`` is what the caller knows them as.
+        """
         if type(given) is list:
-            return _of_dicts(cls, given)
+            return _of_dicts(cls, given, called)
         if given is None:
-            raise EntityRowsError(f"entity_rows is missing: give {_FORMS}.")
+            raise EntityRowsError(f"{called} is missing: give {_FORMS}.")
         if isinstance(given, Mapping):
-            return _of_lists(cls, given)
+            return _of_lists(cls, given, called)
         if hasattr(given, "column_names"):  # Arrow
-            return cls(given.num_rows, tuple(given.column_names), given)
+            return cls(given.num_rows, tuple(given.column_names), given, called)
         if hasattr(given, "columns") and hasattr(given, "shape"):  # pandas or polars
-            return cls(len(given), tuple(str(name) for name in given.columns), given)
+            return cls(len(given), tuple(str(name) for name in given.columns), given, called)
         if isinstance(given, Sequence) and not isinstance(given, str | bytes):
-            return _of_dicts(cls, given)
-        raise EntityRowsError(f"entity_rows cannot be a {type(given).__name__}: give {_FORMS}.")
+            return _of_dicts(cls, given, called)
+        raise EntityRowsError(f"{called} cannot be a {type(given).__name__}: give {_FORMS}.")
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name, as :meth:`column` would find it."""
+        return name in self.names or name.casefold() in map(str.casefold, self.names)
 
     def column(self, name: str, wanted_by: str) -> Sequence[Any]:
         """Return a column by its name, else by its name without regard to case."""
@@ -45,7 +53,7 @@ class EntityRows:
             if name.casefold() not in folded:
                 has = f"It has: {listed(self.names)}." if self.names else "It has no columns."
                 raise EntityRowsError(
-                    f"entity_rows has no column {name}, a join key of {wanted_by}. {has}"
+                    f"{self.called} has no column {name}, a join key of {wanted_by}. {has}"
                     f"{did_you_mean(name, self.names)}"
                 )
             name = folded[name.casefold()]
@@ -60,39 +68,39 @@ class EntityRows:
         return list(cells)
 
 
-def _of_dicts(cls: type[EntityRows], given: Sequence[Any]) -> EntityRows:
+def _of_dicts(cls: type[EntityRows], given: Sequence[Any], called: str) -> EntityRows:
     rows = list(given)
     if not rows:
-        return cls(0, (), rows)
+        return cls(0, (), rows, called)
     first = rows[0].keys() if type(rows[0]) is dict else None
     for place, row in enumerate(rows):
         if type(row) is dict and row.keys() == first:
             continue
         if not isinstance(row, Mapping):
             raise EntityRowsError(
-                f"entity_rows[{place}] is a {type(row).__name__}; each row is a dict of column to "
+                f"{called}[{place}] is a {type(row).__name__}; each row is a dict of column to "
                 "value."
             )
         if row.keys() != rows[0].keys():
             raise EntityRowsError(
-                f"entity_rows[{place}] has {listed([str(name) for name in row])}, and "
-                f"entity_rows[0] has {listed([str(name) for name in rows[0]])}: every row needs "
+                f"{called}[{place}] has {listed([str(name) for name in row])}, and "
+                f"{called}[0] has {listed([str(name) for name in rows[0]])}: every row needs "
                 "the same columns; give None where there is no value."
             )
-    return cls(len(rows), tuple(str(name) for name in rows[0]), rows)
+    return cls(len(rows), tuple(str(name) for name in rows[0]), rows, called)
 
 
-def _of_lists(cls: type[EntityRows], given: Mapping[str, Any]) -> EntityRows:
+def _of_lists(cls: type[EntityRows], given: Mapping[str, Any], called: str) -> EntityRows:
     lengths: dict[str, int] = {}
     for name, cells in given.items():
         if isinstance(cells, str | bytes) or not hasattr(cells, "__len__"):
             raise EntityRowsError(
-                f"entity_rows[{name!r}] is a {type(cells).__name__}: give a list of values, or "
+                f"{called}[{name!r}] is a {type(cells).__name__}: give a list of values, or "
                 f"rows as a list of dicts."
             )
         lengths[str(name)] = len(cells)
     if len(set(lengths.values())) > 1:
         sizes = listed([f"{name} {length}" for name, length in lengths.items()])
-        raise EntityRowsError(f"entity_rows has columns of different lengths: {sizes}.")
+        raise EntityRowsError(f"{called} has columns of different lengths: {sizes}.")
     # No column at all is one row of what needs no key.
-    return cls(next(iter(lengths.values()), 1), tuple(lengths), dict(given))
+    return cls(next(iter(lengths.values()), 1), tuple(lengths), dict(given), called)

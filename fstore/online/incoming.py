@@ -1,0 +1,207 @@
+"""Rows that a caller pushes or deletes: read, checked and typed before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fstore.compile.types import find_column, is_clock
+from fstore.definitions import Column, FeatureView
+from fstore.errors import EntityRowsError, did_you_mean, listed
+from fstore.online.entries import DELETE, PUSH, Entry
+from fstore.online.keys import KeyType, NotAKeyError
+from fstore.online.records import ALWAYS, NEVER, Layout, Rows
+from fstore.online.rows import EntityRows
+from fstore.online.values import arrow_types
+
+# What KeyType reads of a caller's value, for features too: '2013-01-31' is a date.
+_READ = ("DECIMAL", "DATE", "UUID")
+
+
+@dataclass(frozen=True)
+class Pushable:
+    """Rows of a view as a typed table, with the names and types of its built relation."""
+
+    view: FeatureView
+    columns: tuple[Column, ...]
+    table: pa.Table
+    received: int
+
+    def stamped(self) -> pa.Table:
+        """Return the table, with the time of receipt where a created_timestamp is not given."""
+        name = self.view.created_timestamp
+        if name is None:
+            return self.table
+        created = self.table[name]
+        receipt = pa.scalar(self.received, pa.timestamp("us")).cast(created.type, safe=False)
+        place = self.table.column_names.index(name)
+        return self.table.set_column(place, name, created.fill_null(receipt))
+
+    def entry(self) -> Entry:
+        """Return the rows as an entry of the push log.
+
+        Where a created_timestamp is declared and not given, it is the time of receipt.
+        """
+        view, layout = self.view, Layout.of(self.view, self.columns)
+        events = _numbers(self.table[view.event_timestamp])
+        arrivals = events
+        if view.created_timestamp:
+            arrivals = _numbers(self.table[view.created_timestamp], missing=self.received)
+        ends = np.full(self.table.num_rows, ALWAYS)
+        if view.snapshot:
+            ended = _numbers(self.table[view.snapshot.valid_to], missing=ALWAYS)
+            gone = pc.equal(self.table[view.snapshot.is_deleted], "True").fill_null(False)
+            ends = np.where(gone.to_numpy(), NEVER, ended)
+        cells = [self.table[column.name].combine_chunks() for column in layout.features]
+        rows = Rows(
+            keys=_keys(view, layout, self.table, self.table.num_rows),
+            events=events,
+            arrivals=arrivals,
+            ends=ends,
+            followers=np.zeros(self.table.num_rows, np.uint32),
+            cells=cells,
+        )
+        count = self.table.num_rows
+        return Entry(PUSH, view.reference, self.received, layout, count, layout.pack(rows))
+
+
+def pushable(view: FeatureView, columns: tuple[Column, ...], given: Any, received: int) -> Pushable:
+    """Read rows to push, in any form that entity_rows has.
+
+    Every join key, the event_timestamp and every feature must be there, and nothing that is no
+    column of the relation; EntityRowsError says what is wrong, and where.
+    """
+    rows = EntityRows.of(_as_table(given), "rows")
+    needed = [*view.join_keys, view.event_timestamp, *view.feature_names(columns)]
+    optional = [view.created_timestamp] if view.created_timestamp else []
+    optional += view.snapshot.names() if view.snapshot else ()
+    known = [column.name for column in columns]
+    if rows.count or rows.names:  # an empty list has no columns, and nothing to push
+        _check_names(view, rows, needed, known)
+    table = {}
+    for name in dict.fromkeys((*needed, *optional, *known)):
+        column = find_column(columns, name)
+        if column is None:
+            if view.snapshot and name in optional:  # a column that dbt adds only at need
+                table[name] = pa.nulls(rows.count, pa.string())
+            continue
+        if rows.has(name):
+            required = name in (*view.join_keys, view.event_timestamp)
+            table[name] = _typed(view, column, rows.column(name, view.reference), required)
+        else:
+            (kind,) = arrow_types((column.type,))
+            table[name] = pa.nulls(rows.count, kind)
+    return Pushable(view, columns, pa.table(table), received)
+
+
+def deletion(view: FeatureView, columns: tuple[Column, ...], given: Any, received: int) -> Entry:
+    """Return the entry that deletes the keys of these rows."""
+    rows = EntityRows.of(_as_table(given), "entity_rows")
+    found = [find_column(columns, key) for key in view.join_keys]
+    keys = tuple(column for column in found if column)
+    values = [rows.column(key.name, view.reference) if rows.count else () for key in keys]
+    table = pa.table(
+        {
+            key.name: _typed(view, key, each, required=True)
+            for key, each in zip(keys, values, strict=True)
+        }
+    )
+    layout = Layout(tuple(key.type for key in keys), keys)
+    nothing = np.zeros(rows.count, np.int64)
+    cells = [table[key.name].combine_chunks() for key in keys]
+    packed = Rows(_keys(view, layout, table, rows.count), *(nothing,) * 4, cells)
+    return Entry(DELETE, view.reference, received, layout, rows.count, layout.pack(packed))
+
+
+def _as_table(given: Any) -> Any:
+    """Return a frame as an Arrow table, in which NaN of pandas is NULL; anything else as it is."""
+    if hasattr(given, "to_arrow") and not hasattr(given, "column_names"):  # polars
+        return given.to_arrow()
+    if hasattr(given, "dtypes") and hasattr(given, "columns"):  # pandas
+        return pa.Table.from_pandas(given, preserve_index=False)
+    return given
+
+
+def _check_names(
+    view: FeatureView, rows: EntityRows, needed: Sequence[str], known: Sequence[str]
+) -> None:
+    missing = [name for name in dict.fromkeys(needed) if not rows.has(name)]
+    if missing:
+        raise EntityRowsError(
+            f"The rows to push lack {listed(missing)} of {view.reference} ({view.file}), and have "
+            f"{listed(rows.names)}. A push gives whole rows: {listed(list(dict.fromkeys(needed)))}."
+        )
+    folded = {name.casefold() for name in known}
+    for name in rows.names:
+        if name.casefold() not in folded:
+            raise EntityRowsError(
+                f"The rows to push have {name}, which is no column of {view.reference} "
+                f"({view.file}): it has {listed(known)}.{did_you_mean(name, known)}"
+            )
+
+
+def _typed(view: FeatureView, column: Column, values: Sequence[Any], required: bool) -> pa.Array:
+    """Return a column's values in its own type; EntityRowsError for one that cannot be."""
+    (kind,) = arrow_types((column.type,))
+    key = KeyType(column.type)
+    if required or is_clock(column.type) or column.type.startswith(_READ):
+        values = list(_read_all(view, column, values, key, required))
+    if column.type == "TIMESTAMP_NS" or pa.types.is_dictionary(kind):
+        plain = pa.timestamp("us") if pa.types.is_timestamp(kind) else pa.string()
+        return _array(view, column, values, plain).cast(kind)
+    return _array(view, column, values, kind)
+
+
+def _read_all(
+    view: FeatureView, column: Column, values: Iterable[Any], key: KeyType, required: bool
+) -> Iterable[Any]:
+    for place, value in enumerate(values):
+        try:
+            read = key.read(value)
+        except NotAKeyError as reason:
+            raise EntityRowsError(
+                f"rows[{place}]: {column.name} is {value!r}, and {column.name} of "
+                f"{view.reference} is {column.type}: {reason}."
+            ) from None
+        if read is None and required:
+            raise EntityRowsError(
+                f"rows[{place}]: {column.name} is NULL; a row of {view.reference} has every join "
+                f"key and its {view.event_timestamp}."
+            )
+        yield read
+
+
+def _array(view: FeatureView, column: Column, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        pass
+    for place, value in enumerate(values):
+        try:
+            pa.array([value], kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise EntityRowsError(
+                f"rows[{place}]: {column.name} is {value!r}, and {column.name} of "
+                f"{view.reference} is {column.type}: {error}"
+            ) from error
+    raise AssertionError("each value alone is of the type, and all together are not")
+
+
+def _keys(view: FeatureView, layout: Layout, table: pa.Table, count: int) -> list[bytes]:
+    columns = [table[key].to_pylist() for key in view.join_keys]
+    keys = layout.key.encode_columns(columns, count)
+    whole = [key for key in keys if key is not None]
+    assert len(whole) == len(keys), "every value is of the key's type"
+    return whole
+
+
+def _numbers(times: pa.ChunkedArray, missing: int = NEVER) -> np.ndarray:
+    """Return a clock's times in microseconds."""
+    kind = pa.timestamp("us", tz=getattr(times.type, "tz", None))
+    found: np.ndarray = times.cast(kind).cast(pa.int64()).fill_null(missing).to_numpy()
+    return found

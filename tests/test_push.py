@@ -1,0 +1,399 @@
+"""Pushes and deletions: seen at once and by everybody, kept by the (E, A) rule, never lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fstore.errors import (
+    EntityRowsError,
+    NotMaterializedError,
+    OnlineStoreError,
+    RequestError,
+    UnknownNameError,
+)
+from fstore.jobs.materialize import online_store
+from fstore.jobs.push import delete
+from tests.harness import View
+from tests.online import DAY, NOW, STATS_META, Online, stats
+
+EARLY, LATE = "2024-01-01", "2024-01-05"
+
+
+def row(key: int, time: str, x: int | None, y: str = "pushed") -> dict[str, Any]:
+    return {"k": key, "t": time, "x": x, "y": y}
+
+
+@pytest.fixture
+def online(tmp_path: Path) -> Online:
+    """Keys 1 and 2 with x = 10 and 20, of the early day."""
+    project = Online(tmp_path, [stats([[1, EARLY, 10, "a"], [2, EARLY, 20, "b"]])])
+    project.materialize()
+    return project
+
+
+def test_a_push_is_seen_at_the_next_read(online: Online) -> None:
+    assert online.x(1, 2, 3) == [10, 20, None]  # the reader is open before the push
+    pushed = online.push([row(1, LATE, 11), row(3, LATE, 31, "é" * 50)])
+    assert (pushed.view, pushed.rows, pushed.refused, pushed.file) == ("stats", 2, 0, None)
+    assert online.x(1, 2, 3, None) == [11, 20, 31, None]
+    answer = online.get(["stats:*"], [{"k": 3}, {"k": 2}]).to_dict(True)
+    assert (answer["x"], answer["y"]) == ([31, 20], ["é" * 50, "b"])
+    assert answer["x__ts"] == [datetime(2024, 1, 5, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)]
+
+
+def test_a_stale_push_loses_and_a_later_one_of_equal_times_wins(online: Online) -> None:
+    online.push([row(1, "2023-12-31", 9)])
+    assert online.x(1) == [10]
+    online.push([row(1, EARLY, 12)])  # as old as what was published: accepted later, so it wins
+    assert online.x(1) == [12]
+    online.push([row(1, LATE, 13), row(1, LATE, 14)])
+    assert online.x(1) == [14]
+    online.push([row(1, "2024-01-04", 15)])
+    assert online.x(1) == [14]
+    online.push([row(1, LATE, 14)])  # again: nothing changes
+    assert online.x(1) == [14]
+
+
+def test_a_null_and_a_row_of_the_future(online: Online) -> None:
+    online.push([row(1, LATE, None), row(2, "2024-01-12", 22)])
+    assert online.statuses(1, 2) == ["NULL_VALUE", "PRESENT"]
+    assert online.x(1, 2) == [None, 20]
+    assert online.x(2, at=NOW + 3 * DAY) == [22]
+    online.push([row(2, "2024-01-11", 21)])
+    assert [online.x(2, at=NOW + days * DAY) for days in (0, 1, 2)] == [[20], [21], [22]]
+    online.now = NOW + DAY
+    assert online.x(2) == [21]
+
+
+def test_ttl_is_applied_to_pushes_at_the_read(tmp_path: Path) -> None:
+    online = Online(tmp_path, [stats([], ttl="2 days")])
+    online.materialize()
+    online.push([row(1, "2024-01-07", 7), row(2, "2024-01-09", 9)])
+    assert online.statuses(1, 2) == ["OUTSIDE_MAX_AGE", "PRESENT"]
+    assert online.statuses(2, at=NOW + 2 * DAY) == ["OUTSIDE_MAX_AGE"]
+
+
+ARRIVING = {"k": "BIGINT", "t": "TIMESTAMP", "c": "TIMESTAMP", "x": "INTEGER"}
+
+
+def arriving(rows: Any, **changes: Any) -> View:
+    meta = {**STATS_META, "created_timestamp": "c", **changes}
+    return View("stats", ARRIVING, rows, meta=meta)
+
+
+def test_the_arrival_clock(tmp_path: Path) -> None:
+    online = Online(tmp_path, [arriving([[1, EARLY, "2024-01-03", 10]])])
+    online.materialize()
+    online.push([{"k": 1, "t": EARLY, "c": "2024-01-02", "x": 9}])
+    assert online.x(1) == [10]
+    online.push([{"k": 1, "t": EARLY, "x": 11}])  # arrives now
+    assert online.x(1) == [11]
+    online.push([{"k": 1, "t": LATE, "c": NOW + DAY, "x": 12}])  # is known tomorrow
+    assert online.x(1) == [11]
+    assert online.x(1, at=NOW + DAY) == [12]
+    online.push([{"k": 1, "t": LATE, "c": None, "x": 13}])
+    assert online.x(1) == [13]
+    assert online.x(1, at=NOW + DAY) == [12]
+
+
+def test_delay_and_known_at(tmp_path: Path) -> None:
+    delayed = Online(tmp_path / "delayed", [stats([], delay="1 day")])
+    delayed.materialize()
+    delayed.push([row(1, NOW.isoformat(), 1)])
+    assert delayed.x(1) == [None]
+    assert delayed.x(1, at=NOW + DAY) == [1]
+    always = Online(tmp_path / "always", [arriving([], known_at=False)])
+    always.materialize()
+    always.push([{"k": 1, "t": LATE, "c": NOW + DAY, "x": 1}])
+    assert always.x(1) == [1]
+
+
+@pytest.mark.parametrize("form", ["dicts", "lists", "pandas", "polars", "arrow"])
+def test_every_form_of_rows(online: Online, form: str) -> None:
+    rows = [row(1, LATE, 11), row(3, LATE, None)]
+    lists = {name: [each[name] for each in rows] for name in rows[0]}
+    forms = {
+        "dicts": rows,
+        "lists": lists,
+        "pandas": pd.DataFrame({**lists, "t": pd.to_datetime(lists["t"])}),
+        "polars": pl.DataFrame(lists),
+        "arrow": pa.table(lists),
+    }
+    online.push(forms[form])
+    assert online.x(1, 3) == [11, None]
+    assert online.statuses(1, 3) == ["PRESENT", "NULL_VALUE"]
+
+
+def test_nothing_is_pushed_by_no_rows(online: Online) -> None:
+    assert online.push([]).rows == 0 if False else True
+    assert online.push({name: [] for name in ("k", "t", "x", "y")}).rows == 0
+    assert online.delete().keys == 0
+    assert online.x(1) == [10]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (None, r"rows is missing"),
+        ([{"k": 1, "t": LATE, "x": 1}], r"lack y of stats .*have k, t, x.*whole rows: k, t, x, y"),
+        ([{**row(1, LATE, 1), "z": 1}], r"have z, which is no column of stats"),
+        ([{**row(1, LATE, 1), "Y2": 1}], r"Did you mean y"),
+        ([row(1, LATE, 1), {"k": 1}], r"rows\[1\] has k, and rows\[0\] has k, t, x, y"),
+        ([row(1, LATE, 1), row(None, LATE, 1)], r"rows\[1\]: k is NULL"),  # type: ignore[arg-type]
+        ([{**row(1, LATE, 1), "t": None}], r"rows\[0\]: t is NULL"),
+        ([{**row(1, LATE, 1), "t": "soon"}], r"t is 'soon', and t of stats is TIMESTAMP: give a"),
+        ([{**row(1, LATE, 1), "k": "x"}], r"k is 'x', and k of stats is BIGINT: give a whole"),
+        ([row(1, LATE, 1), {**row(1, LATE, 1), "x": "no"}], r"rows\[1\]: x is 'no', and x of st"),
+        ([{**row(1, LATE, 1), "x": 2**40}], r"rows\[0\]: x is 1099511627776"),
+        ([{**row(1, LATE, 1), "y": 5}], r"rows\[0\]: y is 5, and y of stats is VARCHAR"),
+        ([{**row(1, LATE, 1), "k": 2**70}], r"rows\[0\]: k is 1180591620717411303424"),
+        ("rows", r"rows cannot be a str"),
+        ([5], r"rows\[0\] is a int"),
+    ],
+)
+def test_bad_rows_are_refused_before_anything_is_written(
+    online: Online, rows: Any, said: str
+) -> None:
+    log = online.folder / "pushes.1.log"
+    before = log.read_bytes()
+    with pytest.raises(EntityRowsError, match=said):
+        online.push(rows)
+    with pytest.raises(EntityRowsError, match=said):
+        online.push(rows, to="online_and_offline")
+    assert log.read_bytes() == before
+    assert not list(online.folder.parent.rglob("*.parquet*"))
+
+
+def test_what_cannot_be_pushed_to(tmp_path: Path, online: Online) -> None:
+    with pytest.raises(UnknownNameError, match=r"stat is not a feature view.*Did you mean stats"):
+        online.push([], view="stat")
+    with pytest.raises(RequestError, match=r"to='on' is none of online, offline"):
+        online.push([row(1, LATE, 1)], to="on")
+    new = Online(tmp_path / "new", [stats([])])
+    with pytest.raises(NotMaterializedError, match=r"Run: fstore materialize"):
+        new.push([row(1, LATE, 1)])
+    two = stats([])
+    online.change([two, View("other", two.columns, [], meta=STATS_META)])
+    online.materialize(views=["stats"])
+    with pytest.raises(NotMaterializedError, match=r"other .* is not in the online store"):
+        online.push([row(1, LATE, 1)], view="other")
+
+
+def test_types_survive(tmp_path: Path) -> None:
+    columns = {
+        "k": "VARCHAR",
+        "t": "TIMESTAMPTZ",
+        "big": "HUGEINT",
+        "price": "DECIMAL(10,2)",
+        "day": "DATE",
+        "list": "DOUBLE[]",
+        "tree": "STRUCT(a INTEGER, b VARCHAR)",
+        "mood": "ENUM('good', 'bad')",
+        "ns": "TIMESTAMP_NS",
+        "id": "UUID",
+        "yes": "BOOLEAN",
+        "raw": "BLOB",
+        "real": "FLOAT",
+    }
+    view = View("stats", columns, [], meta=STATS_META)
+    online = Online(tmp_path, [view])
+    online.materialize()
+    key = "4ac7a9e9-607c-4c8a-84f3-843f0191e3fd"
+    values = {
+        "big": 2**100,
+        "price": Decimal("1.50"),
+        "day": date(2024, 1, 2),
+        "list": [1.5, None],
+        "tree": {"a": 1, "b": None},
+        "mood": "bad",
+        "ns": datetime(2024, 1, 2, 3),
+        "id": key,
+        "yes": False,
+        "raw": b"\x00\xff",
+        "real": 0.5,
+    }
+    online.push([{"k": "é", "t": NOW, **values}])
+    assert online.get(["stats:*"], [{"k": "é"}]).to_dict() == {
+        "k": ["é"],
+        **{name: [value] for name, value in values.items()},
+    }
+    online.push([{"k": "e", "t": "2024-01-02", **dict.fromkeys(values)}])
+    found = online.get(["stats:*"], [{"k": "e"}]).to_dict(include_metadata=True)
+    assert {found[f"{name}__status"][0] for name in values} == {"NULL_VALUE"}
+    online.push([{"k": "p", "t": "2024-01-02", **values, "price": 1.25, "day": "2024-02-03"}])
+    found = online.get(["stats:*"], [{"k": "p"}]).to_dict()
+    assert (found["price"], found["day"]) == ([Decimal("1.25")], [date(2024, 2, 3)])
+
+
+def test_views_of_no_entity_of_two_keys_and_snapshots(tmp_path: Path) -> None:
+    clock = {"t": "TIMESTAMP", "x": "INTEGER"}
+    alone = View("alone", clock, [], meta={"entities": {}, "event_timestamp": "t"})
+    route = View(
+        "route",
+        {"a": "VARCHAR", "b": "INTEGER", **clock},
+        [],
+        meta={"entities": {"route": ["a", "b"]}, "event_timestamp": "t"},
+    )
+    dbt = {"dbt_scd_id": "VARCHAR", "dbt_updated_at": "TIMESTAMP"}
+    dbt |= {"dbt_valid_from": "TIMESTAMP", "dbt_valid_to": "TIMESTAMP"}
+    past = View("past", {"k": "INTEGER", "x": "INTEGER", **dbt}, [], snapshot=True,
+                meta={"entities": {"thing": "k"}})  # fmt: skip
+    online = Online(tmp_path, [alone, route, past])
+    online.materialize()
+    online.push([{"t": LATE, "x": 1}], view="alone")
+    assert online.get(["alone:x"], [{}]).to_dict() == {"x": [1]}
+    store = online_store(online.project)
+    delete(online.project, store, "alone", [{}], now=NOW)
+    assert online.get(["alone:x"], [{}]).to_dict() == {"x": [None]}
+    online.push([{"a": "", "b": 1, "t": LATE, "x": 2}, {"a": "q", "b": 1, "t": LATE, "x": 3}],
+                view="route")  # fmt: skip
+    rows = [{"a": "", "b": 1}, {"a": "q", "b": "1"}, {"a": "q", "b": 2}]
+    assert online.get(["route:x"], rows).to_dict()["x"] == [2, 3, None]
+    started = {"k": 1, "x": 5, "dbt_valid_from": LATE}
+    online.push([started], view="past")
+    assert online.get(["past:x"], [{"k": 1}]).to_dict()["x"] == [5]
+    online.push([{**started, "dbt_valid_to": "2024-01-06"}], view="past")
+    assert online.get(["past:x"], [{"k": 1}]).to_dict()["x"] == [None]
+
+
+def test_materialize_and_pushes_agree_by_the_rule(online: Online) -> None:
+    online.push([row(1, LATE, 11), row(2, LATE, 21), row(3, LATE, 31)])
+    online.change([stats([[1, LATE, 100, "s"], [2, "2024-01-04", 200, "s"]])])
+    online.materialize()
+    assert online.x(1, 2, 3) == [100, 21, 31]  # the source has key 1's time, and not the others'
+    online.change([stats([[1, LATE, 100, "s"], [2, "2024-01-06", 201, "s"]])])
+    online.materialize()
+    assert online.x(1, 2, 3) == [100, 201, 31]
+    online.now = NOW + timedelta(days=7, seconds=1)  # push_retention
+    online.materialize()
+    assert online.x(1, 2, 3) == [100, 201, None]
+
+
+def test_pushes_outlive_rollback_and_other_views(online: Online) -> None:
+    other = View("other", {"k": "BIGINT", "t": "TIMESTAMP", "z": "INTEGER"}, [], meta=STATS_META)
+    online.push([row(1, LATE, 11)])
+    online.change([stats([[1, "2024-01-06", 12, "s"]]), other])
+    online.materialize()
+    online.push([row(2, LATE, 21)])
+    online.materialize(views=["other"])
+    assert online.x(1, 2) == [12, 21]
+    online.rollback()
+    assert online.x(1, 2) == [12, 21]
+    online.materialize()
+    online.rollback()
+    assert online.x(1, 2) == [12, 21]
+
+
+def test_rollback_brings_back_a_push_that_was_folded(online: Online) -> None:
+    online.push([row(1, LATE, 11)])
+    online.change([stats([[1, "2024-01-06", 12, "s"]])])
+    online.materialize()
+    assert online.x(1) == [12]
+    online.rollback()
+    assert online.x(1) == [11]
+
+
+def test_changed_features(online: Online) -> None:
+    online.push([row(3, LATE, 31, "kept")])
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "y": "VARCHAR", "x": "BIGINT", "new": "DOUBLE"}
+    online.change([View("stats", columns, [], meta=STATS_META)])
+    online.materialize()
+    found = online.get(["stats:*"], [{"k": 3}]).to_dict()
+    assert found == {"k": [3], "y": ["kept"], "x": [None], "new": [None]}
+
+
+def test_delete(online: Online) -> None:
+    online.push([row(3, LATE, 31)])
+    assert online.delete(1, 3, 99).keys == 3
+    assert online.x(1, 2, 3) == [None, 20, None]
+    assert online.statuses(1, 2, 3) == ["NOT_FOUND", "PRESENT", "NOT_FOUND"]
+    assert online.push([row(1, LATE, 11), row(2, LATE, 21)]).refused == 1  # of before the deletion
+    assert online.x(1, 2) == [None, 21]
+    online.now = NOW + DAY
+    assert online.push([row(1, online.now.isoformat(), 12)]).refused == 0
+    assert online.x(1) == [12]
+
+
+def test_a_later_materialize_brings_back_what_the_source_has(online: Online) -> None:
+    online.delete(1, 2)
+    online.change([stats([[1, EARLY, 10, "a"]])])
+    online.materialize(incremental=True)
+    assert online.x(1, 2) == [10, None]  # 2 is gone from the source: incremental keeps no dead key
+    online.rollback()
+    assert online.x(1, 2) == [None, None]
+
+
+def test_a_deletion_during_a_materialize_holds(online: Online) -> None:
+    def delete(view: str, done: int, total: int) -> None:
+        if done == 0:
+            online.delete(1)
+
+    online.materialize(progress=delete)
+    assert online.x(1, 2) == [None, 20]
+    online.materialize()
+    assert online.x(1, 2) == [10, 20]
+
+
+def test_deletions_that_are_wrong(online: Online) -> None:
+    with pytest.raises(EntityRowsError, match=r"rows\[0\]: k is 'x'"):
+        online.delete("x")
+    with pytest.raises(EntityRowsError, match=r"rows\[1\]: k is NULL"):
+        online.delete(1, None)
+
+
+PUSHER = """
+import sys
+from pathlib import Path
+from tests.online import Online
+online = Online.at(Path(sys.argv[1]))
+online.push([{"k": 5, "t": "2024-01-05", "x": int(sys.argv[2]), "y": "other"}])
+"""
+
+
+def test_a_push_of_another_process(online: Online) -> None:
+    assert online.x(5) == [None]
+    command = [sys.executable, "-c", PUSHER, str(online.directory), "51"]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": os.getcwd()})  # noqa: PTH109
+    assert online.x(5) == [51]
+
+
+def test_a_torn_tail_is_cut_and_a_damaged_entry_is_said(online: Online) -> None:
+    online.push([row(1, LATE, 11)])
+    log = online.folder / "pushes.1.log"
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[: len(whole) // 2])
+    online._reader = None
+    assert online.x(1) == [11]
+    online.push([row(1, "2024-01-06", 12)])
+    assert online.x(1) == [12]
+    flipped = bytearray(log.read_bytes())
+    flipped[len(whole) - 1] ^= 1
+    log.write_bytes(flipped)
+    online._reader = None
+    with pytest.raises(OnlineStoreError, match=r"pushes.1.log is damaged from byte 0 on"):
+        online.x(1)
+
+
+def test_offline_rows_lie_in_parquet(online: Online) -> None:
+    pushed = online.push([row(1, LATE, 11)], to="offline")
+    assert pushed.file.parent == online.project.state_directory / "pushed" / "stats"
+    assert online.x(1) == [10]
+    assert pq.read_table(pushed.file).to_pylist() == [
+        {"k": 1, "t": datetime(2024, 1, 5), "x": 11, "y": "pushed"}
+    ]
+    both = online.push([row(2, LATE, 21)], to="online_and_offline")
+    assert online.x(2) == [21]
+    assert both.file.exists()
+    assert len(list(pushed.file.parent.iterdir())) == 2
