@@ -43,7 +43,8 @@ def utc_now() -> datetime:
 class FeatureStore:
     """A dbt project as a feature store.
 
-    ``project_dir`` holds dbt_project.yml (None: found as dbt finds it); ``target`` and
+    ``project_dir`` holds dbt_project.yml (None: found as dbt finds it), or is a folder
+    ``.fstore/<target>`` that was copied to a host that only serves; ``target`` and
     ``profiles_dir`` mean what they mean to dbt. ``clock`` returns the present instant, aware; give
     one to ask as of another time. ``memory_limit``, ``threads`` and ``temp_directory`` go before
     what fstore.yml says. The manifest is read when first needed and kept: call :meth:`refresh`

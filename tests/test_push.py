@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,9 +18,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from fstore import FeatureStore
+from fstore.cli import main
 from fstore.errors import (
     EntityRowsError,
+    MissingFileError,
     NotMaterializedError,
     OnlineStoreError,
     RequestError,
@@ -397,3 +404,74 @@ def test_offline_rows_lie_in_parquet(online: Online) -> None:
     assert online.x(2) == [21]
     assert both.file.exists()
     assert len(list(pushed.file.parent.iterdir())) == 2
+
+
+def test_a_copied_folder_serves_and_takes_pushes(online: Online, tmp_path: Path) -> None:
+    copied = tmp_path / "elsewhere"
+    shutil.copytree(online.project.state_directory, copied)
+    for name in ("dbt_project.yml", "wh.duckdb", "target"):
+        path = online.directory / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with FeatureStore(copied, clock=lambda: NOW) as store:
+        rows = [{"k": 1}, {"k": 9}]
+        assert store.get_online_features(["stats:x"], rows).to_dict()["x"] == [10, None]
+        store.push("stats", [row(9, LATE, 91)])
+        assert store.get_online_features(["stats:x"], rows).to_dict()["x"] == [10, 91]
+        assert store.delete("stats", [{"k": 1}]).keys == 1
+        status = store.status()
+        assert status is not None
+        assert status.generation == 1
+        for needs_a_project in (store.materialize, store.check, store.feature_views):
+            with pytest.raises(MissingFileError, match=r"This is a copied online folder"):
+                needs_a_project()
+        with pytest.raises(MissingFileError, match=r"This is a copied online folder"):
+            store.get_historical_features("select 1", ["stats:x"])
+
+
+@pytest.fixture
+def run(online: Online) -> Callable[..., Any]:
+    def run(*arguments: str, given: str | None = None) -> Any:
+        where = ["--project-dir", str(online.directory)]
+        return CliRunner().invoke(main, [*arguments, *where], input=given)
+
+    return run
+
+
+def test_the_command_pushes_what_files_hold(
+    online: Online, tmp_path: Path, run: Callable[..., Any]
+) -> None:
+    table = pa.table({"k": [1], "t": [datetime(2024, 1, 5)], "x": [1], "y": ["file"]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    (tmp_path / "rows.csv").write_text("k,t,x,y\n1,2024-01-06 00:00:00,2,file\n")
+    (tmp_path / "rows.json").write_text(json.dumps([row(1, "2024-01-07", 3)]))
+    for place, name in enumerate(("rows.parquet", "rows.csv", "rows.json"), start=1):
+        done = run("push", "stats", str(tmp_path / name), "--json")
+        assert json.loads(done.stdout) == {"view": "stats", "rows": 1, "refused": 0, "file": None}
+        assert online.x(1) == [place]
+    lines = "\n".join(json.dumps(row(key, "2024-01-08", 4)) for key in (1, 3))
+    done = run("push", "stats", "--to", "online_and_offline", given=lines)
+    assert done.exit_code == 0, done.output
+    assert "rows" in done.stdout
+    assert "pushed/stats/" in done.stdout
+    assert online.x(1, 3) == [4, 4]
+
+
+def test_the_command_deletes(online: Online, run: Callable[..., Any]) -> None:
+    assert json.loads(run("delete", "stats", "-e", "k=1", "--json").stdout) == {
+        "view": "stats",
+        "keys": 1,
+    }
+    assert online.x(1, 2) == [None, 20]
+    done = run("delete", "stats", "--entity-rows", '[{"k": 2}]')
+    assert done.stdout.split() == ["view", "stats", "keys", "1"]
+    done = run("push", "stats", given=json.dumps(row(1, LATE, 5)))
+    assert "1 rows arrived before their key was deleted, and were refused." in done.stderr
+
+
+def test_files_that_are_not_what_they_say(tmp_path: Path, run: Callable[..., Any]) -> None:
+    for name in ("a.parquet", "a.csv", "a.json"):
+        (tmp_path / name).write_text('"\x00,\n{')
+        done = run("push", "stats", str(tmp_path / name))
+        assert done.exit_code != 0
+        assert "Traceback" not in done.output
+    assert "cannot be read" in done.output

@@ -35,6 +35,8 @@ for command in (
     online.materialize,
     online.materialize_incremental,
     online.get_online_features,
+    online.push,
+    online.delete,
     online.status,
     online.rollback,
 ):

@@ -1,4 +1,4 @@
-"""Commands about serving: materialize, materialize-incremental, get-online-features, status."""
+"""Commands about the online store: materialize it, read it, push to it, see what is there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from fstore.cli import progress, show
+from fstore.cli.files import read_rows
 from fstore.cli.options import (
     INSTANT,
     as_json,
@@ -108,19 +109,30 @@ def _materialize(
     sys.exit(1 if result.failed else 0)
 
 
+def entity_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which entities."""
+    for option in (
+        click.option(
+            "--entity-rows",
+            metavar="JSON",
+            help='Several rows: \'[{"carrier": "UA"}, {"carrier": "AA"}]\'',
+        ),
+        click.option(
+            "--entity",
+            "-e",
+            "entities",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="A join key's value; several make one row.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("get-online-features")
 @feature_options
-@click.option(
-    "--entity",
-    "-e",
-    "entities",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A join key's value; several make one row.",
-)
-@click.option(
-    "--entity-rows", metavar="JSON", help='Several rows: \'[{"carrier": "UA"}, {"carrier": "AA"}]\''
-)
+@entity_options
 @click.option("--at", type=INSTANT, help="Read as of this time, after the last materialize.")
 @click.option("--metadata", is_flag=True, help="Add each feature's status and event timestamp.")
 @as_json
@@ -184,6 +196,72 @@ def _rows(entities: tuple[str, ...], entity_rows: str | None) -> list[dict[str, 
             )
         row[key] = value
     return [row]
+
+
+@click.command()
+@click.argument("feature_view")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option(
+    "--to",
+    type=click.Choice(["online", "offline", "online_and_offline"]),
+    default="online",
+    show_default=True,
+    help="To the online store, to a Parquet file for dbt, or both.",
+)
+@as_json
+@opens_store
+def push(store: FeatureStore, feature_view: str, file: IO[bytes], to: str, as_json: bool) -> None:
+    """Push rows of FEATURE_VIEW; they are on disk, and read by everybody, when this ends.
+
+    FILE is Parquet (.parquet), CSV with a header (.csv), or JSON: a list of objects, or an object a
+    line; without FILE, JSON from standard input. Rows are whole: join keys, event_timestamp, every
+    feature. The newer (event_timestamp, created_timestamp) wins, in whatever order rows come.
+
+    \b
+    Examples:
+      fstore push carrier_delays rows.parquet
+      echo '{"carrier": "UA", ...}' | fstore push carrier_delays --to online_and_offline
+    """
+    done = store.push(feature_view, read_rows(file), to)
+    facts = {"view": done.view, "rows": done.rows, "refused": done.refused, "file": done.file}
+    if as_json:
+        show.as_json(facts | {"file": None if done.file is None else str(done.file)})
+        return
+    show.facts({name: value for name, value in facts.items() if value is not None})
+    if done.refused:
+        show.tell(
+            "[bold yellow]Warning:[/] {}",
+            f"{done.refused} rows arrived before their key was deleted, and were refused.",
+        )
+
+
+@click.command()
+@click.argument("feature_view")
+@entity_options
+@as_json
+@opens_store
+def delete(
+    store: FeatureStore,
+    feature_view: str,
+    entities: tuple[str, ...],
+    entity_rows: str | None,
+    as_json: bool,
+) -> None:
+    """Delete keys of FEATURE_VIEW from the online store, at once.
+
+    Later pushes of rows from before are refused. A later materialize that finds the key in the
+    source brings it back: delete it there, too.
+
+    \b
+    Example:
+      fstore delete carrier_delays -e carrier=UA
+    """
+    done = store.delete(feature_view, _rows(entities, entity_rows))
+    facts = {"view": done.view, "keys": done.keys}
+    if as_json:
+        show.as_json(facts)
+    else:
+        show.facts(facts)
 
 
 @click.command()

@@ -51,6 +51,7 @@ __all__ = [
 
 PROJECT_FILE = "dbt_project.yml"
 PROFILES_FILE = "profiles.yml"
+ONLINE_FILE = "online/CURRENT"  # what a copied online folder has instead
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,38 @@ class Project:
     target: str
     target_path: Path  # the folder of manifest.json
     profiles_path: Path
-    warehouse: Warehouse
+    declared_warehouse: Warehouse | None  # None: a copied online folder, which only serves
     settings: Settings
 
     @property
     def manifest_path(self) -> Path:
-        """Where dbt writes the registry; the file may not be there yet."""
+        """Where dbt writes the registry; the file may not be there yet.
+
+        MissingFileError in a copied online folder, as with :attr:`warehouse`.
+        """
+        self._require_project()
         return self.target_path / "manifest.json"
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The target's warehouse; MissingFileError in a copied online folder."""
+        return self._require_project()
+
+    def _require_project(self) -> Warehouse:
+        if self.declared_warehouse is None:
+            raise MissingFileError(
+                PROJECT_FILE,
+                self.directory / PROJECT_FILE,
+                "This is a copied online folder: it answers online reads and takes pushes. "
+                "Training sets and materialize need the dbt project.",
+            )
+        return self.declared_warehouse
 
     @property
     def state_directory(self) -> Path:
         """Where fstore keeps the online files of this target: ``.fstore/<target>``."""
+        if self.declared_warehouse is None:
+            return self.directory
         root = self.settings.online_store.path
         return (Path(root) if root else self.directory / ".fstore") / self.target
 
@@ -86,6 +108,9 @@ def load_project(
 ) -> Project:
     """Return the dbt project in ``project_dir``, read for one target.
 
+    It may also be a folder ``.fstore/<target>`` that was copied to another host to serve there,
+    with a fstore.yml in it if need be.
+
     Without ``project_dir`` it is $DBT_PROJECT_DIR, else the nearest directory upwards from the
     working directory that holds a dbt_project.yml. ``env`` stands for the environment variables
     (by default, the process's own).
@@ -96,6 +121,8 @@ def load_project(
     """
     env = os.environ if env is None else env
     directory = _project_directory(project_dir, env)
+    if not (directory / PROJECT_FILE).is_file():
+        return _online_folder(directory, env)
     project_file = directory / PROJECT_FILE
     renderer = Renderer(env)
     wanted = {
@@ -130,7 +157,7 @@ def load_project(
         target=chosen,
         target_path=(directory / target_path).resolve(),
         profiles_path=profiles_path,
-        warehouse=warehouse,
+        declared_warehouse=warehouse,
         settings=read_settings(directory, env),
     )
 
@@ -143,7 +170,8 @@ def _project_directory(given: str | Path | None, env: Mapping[str, str]) -> Path
         here = Path.cwd()
         above = (each for each in (here, *here.parents) if (each / PROJECT_FILE).is_file())
         directory = next(above, here)
-    if not (directory / PROJECT_FILE).is_file():
+    known = (PROJECT_FILE, ONLINE_FILE)
+    if not any((directory / name).is_file() for name in known):
         raise MissingFileError(
             PROJECT_FILE,
             directory / PROJECT_FILE,
@@ -151,6 +179,20 @@ def _project_directory(given: str | Path | None, env: Mapping[str, str]) -> Path
             "Python.",
         )
     return directory
+
+
+def _online_folder(directory: Path, env: Mapping[str, str]) -> Project:
+    """Return a folder ``.fstore/<target>`` that was copied to where there is no dbt project."""
+    return Project(
+        directory=directory,
+        name=directory.name,
+        profile_name="",
+        target=directory.name,
+        target_path=directory / "target",
+        profiles_path=directory / PROFILES_FILE,
+        declared_warehouse=None,
+        settings=read_settings(directory, env),
+    )
 
 
 def _profiles_path(given: str | Path | None, directory: Path, env: Mapping[str, str]) -> Path:
