@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -51,6 +51,7 @@ from fstore.online.lookup import index_lookup
 from fstore.online.protocol import Batch, Lookup
 from fstore.online.pushes import PushLog
 from fstore.online.records import Layout
+from fstore.online.succession import succession
 
 
 @dataclass(frozen=True)
@@ -296,26 +297,11 @@ class FileWriter:
         declaration that they were published under. Pushes and deletions that were received before
         ``pushed_since`` are forgotten, for the views written.
         """
-        views = {reference: published for reference, (_, published) in self.written.items()}
-        columns = {reference: batch.columns for reference, (batch, _) in self.written.items()}
-        declared = {reference: batch.view for reference, (batch, _) in self.written.items()}
-        claims = list(declared.values())
-        if self.current is not None:
-            before = self.current.registry.views_by_reference
-            for reference, published in self.current.catalog.views.items():
-                if reference in keep and reference not in views:
-                    views[reference] = published
-                    columns[reference] = self.current.columns[reference]
-                    declared[reference] = before[reference]
-            claims += [view for view in before.values() if view.reference in views]
-        for view in registry.feature_views:
-            declared.setdefault(view.reference, view)
-        claims += registry.feature_views
+        views, declared = succession(self.current, self.written, registry, keep)
         catalog = Catalog(self.number, registry_file(self.number), views)
-        known = replace(registry, feature_views=_one_latest(declared, claims), models=())
         previous = self.current.catalog if self.current else None
         with storage_errors(f"{self.folder} cannot be written"):
-            write_declared(self.folder, catalog, Declared(known, columns))
+            write_declared(self.folder, catalog, declared)
             with held(self.folder / PUSHES, self.lock_timeout):
                 self._fold(FileGeneration(self.folder, catalog), pushed_since)
                 swap(self.folder, catalog, previous)
@@ -366,20 +352,3 @@ class FileWriter:
 def hides_up_to(folder: Path) -> int:
     """Return the highest generation whose rows a deletion of now hides, one being written too."""
     return next_number(folder) - 1
-
-
-def _one_latest(
-    declared: Mapping[str, FeatureView], claims: Iterable[FeatureView]
-) -> tuple[FeatureView, ...]:
-    """Return the declared views with one latest version a name: the first claim that says so.
-
-    A new version takes the bare name over when it is published, not when it is declared.
-    """
-    latest: dict[str, str] = {}
-    for view in claims:
-        if view.is_latest and view.reference in declared:
-            latest.setdefault(view.name, view.reference)
-    return tuple(
-        replace(view, is_latest=latest.get(view.name) == reference)
-        for reference, view in declared.items()
-    )

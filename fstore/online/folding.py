@@ -38,14 +38,13 @@ def retained(
             continue
         find = image.finder() if image else None
         for key, heard in known.items():
-            if heard.deletion and not (image and _is_over(heard, number, since)):
+            if image and find:
+                record = find(key)
+                last = image.last_rank(record) if record >= 0 else None
+                heard = needed(heard, number, since, last)
+            if heard.deletion:
                 keep(*heard.deletion)
             for version in heard.versions:
-                if image and find and heard.hides < number:
-                    record = find(key)
-                    held = record >= 0 and image.last_rank(record) >= version.rank
-                    if held or version.entry.received < since:
-                        continue
                 keep(version.entry, version.place)
     return [
         subset(entries[entry], sorted(set(places[entry])))
@@ -53,9 +52,21 @@ def retained(
     ]
 
 
-def _is_over(heard: Known, number: int, since: int) -> bool:
-    assert heard.deletion is not None
-    return heard.deletion[0].received < since and heard.hides < number
+def needed(heard: Known, number: int, since: int, last: tuple[int, int] | None) -> Known:
+    """Return what generation ``number`` needs of what was pushed and deleted of a key.
+
+    ``last`` is the (E, A) of the last of its rows that were written for that generation.
+    """
+    deletion, versions = heard.deletion, heard.versions
+    if heard.hides < number:
+        if deletion and deletion[0].received < since:
+            deletion = None
+        versions = tuple(
+            version
+            for version in versions
+            if (last is None or last < version.rank) and version.entry.received >= since
+        )
+    return Known(versions, heard.hides, deletion)
 
 
 def united(older: Sequence[Entry], newer: Sequence[Entry]) -> list[Entry]:

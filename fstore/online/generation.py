@@ -114,18 +114,28 @@ def read_catalogs(folder: Path) -> tuple[Catalog | None, Catalog | None]:
         return None, None
     except OSError as error:
         raise OnlineStoreError(f"{path} cannot be read: {error}") from error
-    document = _parsed(path, content)
-    previous = document.get("previous")
-    try:
-        return _catalog(document), None if previous is None else _catalog(previous)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise OnlineStoreError(f"{path} is damaged ({error!r}). Run: fstore materialize") from error
+    return catalogs_of(path, content)
 
 
 def read_declared(folder: Path, catalog: Catalog) -> Declared:
     """Return the declarations of a generation; FileNotFoundError where it has been cleaned away."""
     path = folder / catalog.registry
-    document = _parsed(path, path.read_bytes())
+    return declared_of(path, path.read_bytes())
+
+
+def catalogs_of(where: object, content: bytes) -> tuple[Catalog | None, Catalog | None]:
+    """Return the current and the previous generation from what :func:`current_document` made."""
+    document = _parsed(where, content)
+    previous = document.get("previous")
+    try:
+        return _catalog(document), None if previous is None else _catalog(previous)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(where, error) from error
+
+
+def declared_of(where: object, content: bytes) -> Declared:
+    """Return the declarations from what :func:`declared_document` made."""
+    document = _parsed(where, content)
     try:
         return Declared(
             registry=decode(Registry, document["registry"]),
@@ -135,18 +145,22 @@ def read_declared(folder: Path, catalog: Catalog) -> Declared:
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise OnlineStoreError(f"{path} is damaged ({error!r}). Run: fstore materialize") from error
+        raise _damaged(where, error) from error
 
 
-def _parsed(path: Path, content: bytes) -> dict[str, Any]:
+def _damaged(where: object, error: Exception) -> OnlineStoreError:
+    return OnlineStoreError(f"{where} is damaged ({error!r}). Run: fstore materialize")
+
+
+def _parsed(where: object, content: bytes) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(content)
         found = document["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise OnlineStoreError(f"{path} is damaged ({error!r}). Run: fstore materialize") from error
+        raise _damaged(where, error) from error
     if found != FORMAT:
         raise OnlineStoreError(
-            f"{path} has format {found}, and this version of fstore reads {FORMAT}: "
+            f"{where} has format {found}, and this version of fstore reads {FORMAT}: "
             "use the version that wrote it, or run: fstore materialize"
         )
     return document
@@ -162,24 +176,35 @@ def _encoded(catalog: Catalog) -> dict[str, Any]:
     return {"generation": catalog.generation, "registry": catalog.registry, "views": views}
 
 
-def write_declared(folder: Path, catalog: Catalog, declared: Declared) -> None:
-    """Write the declarations of a generation that is about to become the current one."""
+def current_document(catalog: Catalog, previous: Catalog | None, highest: int) -> bytes:
+    """Return what says which generation is read, which was before it, and the highest number."""
+    document = {"format": FORMAT, **_encoded(catalog)}
+    document["previous"] = None if previous is None else _encoded(previous)
+    document["highest"] = highest
+    return json.dumps(document, indent=1).encode()
+
+
+def declared_document(declared: Declared) -> bytes:
+    """Return the declarations of a generation as JSON."""
     columns = {
         reference: [[column.name, column.type] for column in each]
         for reference, each in declared.columns.items()
     }
     document = {"format": FORMAT, "registry": encode(declared.registry), "columns": columns}
-    write_durably(folder / catalog.registry, json.dumps(document, indent=1).encode())
+    return json.dumps(document, indent=1).encode()
+
+
+def write_declared(folder: Path, catalog: Catalog, declared: Declared) -> None:
+    """Write the declarations of a generation that is about to become the current one."""
+    write_durably(folder / catalog.registry, declared_document(declared))
 
 
 def swap(folder: Path, catalog: Catalog, previous: Catalog | None) -> None:
     """Make ``catalog`` the current generation, at once for every reader."""
-    document = {"format": FORMAT, **_encoded(catalog)}
-    document["previous"] = None if previous is None else _encoded(previous)
-    document["highest"] = max(catalog.generation, _highest(folder))
+    highest = max(catalog.generation, _highest(folder))
     temporary = folder / f"{CURRENT}.tmp"
     sync(folder)  # the files that it names, before it
-    write_durably(temporary, json.dumps(document, indent=1).encode())
+    write_durably(temporary, current_document(catalog, previous, highest))
     temporary.replace(folder / CURRENT)
     sync(folder)
 

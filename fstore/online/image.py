@@ -74,13 +74,15 @@ class Image:
     def slots(self) -> memoryview:
         return memoryview(self.content)[self.slots_at :].cast("Q")
 
-    def finder(self) -> Callable[[bytes], int]:
+    def finder(self) -> Callable[[bytes | None], int]:
         """Return the function from a key to its first record's offset; -1 where it has none."""
         slots, content, shift = self.slots, self.content, self.shift
         size, key_at, width = self.layout.size, self.layout.key_at, self.layout.key.size
         start, reference = _START - size, struct.Struct("<QI").unpack_from
 
-        def find(key: bytes) -> int:
+        def find(key: bytes | None) -> int:
+            if key is None:
+                return -1
             digest = xxh3_64_intdigest(key)
             tag, place = digest & _TAG, digest >> shift
             while slot := slots[place]:

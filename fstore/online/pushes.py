@@ -103,7 +103,7 @@ class PushLog:
             return 0
         view, known = self._views[entry.view][0], self.known[entry.view]
         return sum(
-            _is_refused(view, known.get(key), version) for key, version in _versions(view, entry)
+            is_refused(view, known.get(key), version) for key, version in versions_of(view, entry)
         )
 
     def _apply(self, entry: Entry) -> None:
@@ -122,16 +122,17 @@ class PushLog:
             if entry.layout.key_types != layout.key_types:
                 return  # keys of another type can be no key of this view
             entry = replace(entry, layout=layout, block=converted(entry, layout))
-        for key, version in _versions(view, entry):
+        for key, version in versions_of(view, entry):
             before = known.get(key, NOTHING)
-            if not _is_refused(view, before, version):
+            if not is_refused(view, before, version):
                 known[key] = before._replace(versions=accepted(before.versions, version))
 
 
 NOTHING = Known()
 
 
-def _versions(view: FeatureView, entry: Entry) -> Iterator[tuple[bytes, Version]]:
+def versions_of(view: FeatureView, entry: Entry) -> Iterator[tuple[bytes, Version]]:
+    """Yield the rows of an entry of the view, each with its key."""
     for place in range(entry.count):
         event, arrival, _, _ = entry.layout.times_of(entry.block, place)
         yield (
@@ -140,7 +141,7 @@ def _versions(view: FeatureView, entry: Entry) -> Iterator[tuple[bytes, Version]
         )
 
 
-def _is_refused(view: FeatureView, known: Known | None, version: Version) -> bool:
+def is_refused(view: FeatureView, known: Known | None, version: Version) -> bool:
     """Whether the row arrived before its key was deleted."""
     if known is None or known.deletion is None:
         return False

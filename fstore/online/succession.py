@@ -1,0 +1,57 @@
+"""What the next generation has: the views written now, those that stay, and their declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from fstore.definitions import FeatureView, Registry
+from fstore.online.generation import Declared, Published
+from fstore.online.protocol import Batch, Generation
+
+
+def succession(
+    current: Generation | None,
+    written: Mapping[str, tuple[Batch, Published]],
+    registry: Registry,
+    keep: frozenset[str],
+) -> tuple[dict[str, Published], Declared]:
+    """Return the published views, by reference, and the declarations of the next generation.
+
+    Of the views not written now, those whose reference is in ``keep`` stay, with the declaration
+    that they were published under.
+    """
+    views = {reference: published for reference, (_, published) in written.items()}
+    columns = {reference: batch.columns for reference, (batch, _) in written.items()}
+    declared = {reference: batch.view for reference, (batch, _) in written.items()}
+    claims = list(declared.values())
+    if current is not None:
+        before = current.registry.views_by_reference
+        for reference, published in current.catalog.views.items():
+            if reference in keep and reference not in views:
+                views[reference] = published
+                columns[reference] = current.columns[reference]
+                declared[reference] = before[reference]
+        claims += [view for view in before.values() if view.reference in views]
+    for view in registry.feature_views:
+        declared.setdefault(view.reference, view)
+    claims += registry.feature_views
+    known = replace(registry, feature_views=_one_latest(declared, claims), models=())
+    return views, Declared(known, columns)
+
+
+def _one_latest(
+    declared: Mapping[str, FeatureView], claims: Iterable[FeatureView]
+) -> tuple[FeatureView, ...]:
+    """Return the declared views with one latest version a name: the first claim that says so.
+
+    A new version takes the bare name over when it is published, not when it is declared.
+    """
+    latest: dict[str, str] = {}
+    for view in claims:
+        if view.is_latest and view.reference in declared:
+            latest.setdefault(view.name, view.reference)
+    return tuple(
+        replace(view, is_latest=latest.get(view.name) == reference)
+        for reference, view in declared.items()
+    )
