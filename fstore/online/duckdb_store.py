@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,7 +17,6 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from fstore.compile.latest import stored_columns
 from fstore.definitions import Column, FeatureView, Registry
 from fstore.errors import NotMaterializedError, OnlineStoreError
 from fstore.online.disk import sync
@@ -48,10 +47,10 @@ from fstore.online.image import Image, NotAnImageError
 from fstore.online.instants import micros
 from fstore.online.lock import locked
 from fstore.online.lookup import index_lookup
-from fstore.online.protocol import Batch, Lookup
+from fstore.online.protocol import Batch, Lookup, Lookups
 from fstore.online.pushes import PushLog
 from fstore.online.records import Layout
-from fstore.online.succession import succession
+from fstore.online.succession import is_of_same_columns, succession
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,10 @@ class FileGeneration:
         image = self.image(view.reference)
         return index_lookup(view, features, image, published.generation, known)
 
+    def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
+        reads = [self.lookup(view, features) for view, features in asked]
+        return lambda asked: [read(*each) for read, each in zip(reads, asked, strict=True)]
+
 
 class DuckDBStore:
     """Key-value files under ``<state directory>/online``, and CURRENT that says which count."""
@@ -163,6 +166,10 @@ class DuckDBStore:
                 self._open = (stamp, opened)
                 return opened
         raise OnlineStoreError(f"{self.folder} lacks files that {CURRENT} names: copy it again.")
+
+    def recent(self) -> FileGeneration | None:
+        """Return what is published now: to ask costs one look at a file."""
+        return self.generation()
 
     def _readable(self) -> FileGeneration | None:
         """Return the current generation for a writer, who also replaces a damaged one."""
@@ -279,12 +286,9 @@ class FileWriter:
     def _previous(self, batch: Batch) -> tuple[Path | None, pa.Table]:
         """Return the current file of the view, if it holds the same columns; and deleted keys."""
         reference = batch.view.reference
-        if self.current is None or reference not in self.current.catalog.views:
+        if self.current is None or not is_of_same_columns(self.current, batch):
             return None, pa.table({})
         before = self.current.registry.views_by_reference[reference]
-        held = stored_columns(before, self.current.columns[reference])
-        if held != stored_columns(batch.view, batch.columns):
-            return None, pa.table({})
         published = self.current.catalog.views[reference]
         self.current.log.refresh()
         hidden = hidden_keys(self.current.log, before, published.generation)

@@ -24,9 +24,16 @@ from fstore.online.records import Row
 # the order of the relation.
 Lookup = Callable[[Sequence[bytes | None], int], Sequence[Row]]
 
+# The same for several views, in one step: (keys, instant) of each, rows of each.
+Lookups = Callable[[Sequence[tuple[Sequence[bytes | None], int]]], Sequence[Sequence[Row]]]
+
+
+class OutdatedError(Exception):
+    """Another generation has been published: what a lookup was prepared for is not there now."""
+
 
 class Generation(Protocol):
-    """What is published at one moment; it stays whole and readable while it is held."""
+    """What is published at one moment. A reader sees it whole, or is told that it is outdated."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -34,7 +41,10 @@ class Generation(Protocol):
     def registry(self) -> Registry: ...
     @property
     def columns(self) -> Mapping[str, tuple[Column, ...]]: ...
-    def lookup(self, view: FeatureView, features: tuple[str, ...]) -> Lookup: ...
+    def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
+        """Prepare to read these features of these views. Where the generation is outdated and not
+        kept, the function raises OutdatedError.
+        """
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,9 @@ class OnlineStore(Protocol):
 
     def generation(self) -> Generation | None:
         """Return what is published now; None where nothing ever was."""
+
+    def recent(self) -> Generation | None:
+        """Return a generation to read from, at the least cost: a lookup says if it is outdated."""
 
     def append(self, entry: Entry, lock_timeout: float) -> int:
         """Take in pushed rows or a deletion, for good; return how many rows were refused."""

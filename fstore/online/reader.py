@@ -27,12 +27,13 @@ from fstore.errors import (
 )
 from fstore.online.instants import micros
 from fstore.online.keys import KeyCodec, KeyType, NotAKeyError
-from fstore.online.protocol import Generation, Lookup, OnlineStore
+from fstore.online.protocol import Generation, Lookups, OnlineStore, OutdatedError
 from fstore.online.records import Cells, Layout
 from fstore.online.response import OnlineResponse, Output
 from fstore.online.rows import EntityRows
 
 _PLANS = 256  # prepared requests that are kept for one generation
+_TRIES = 10  # of a read that finds its generation replaced
 
 
 class OnlineReader:
@@ -59,42 +60,65 @@ class OnlineReader:
         view's K), EntityRowsError and NotMaterializedError.
         """
         rows = EntityRows.of(entity_rows)
-        plan = self._plan(features, feature_service, full_feature_names)
         instant = micros(utc_instant(now, "what the clock gives"))
-        return plan.answer(rows, None if at is None else utc_instant(at, "at"), instant)
+        asked_instant = None if at is None else utc_instant(at, "at")
+        for _ in range(_TRIES):
+            # What is asked for the first time, or reads nothing, is of what is published now.
+            generation = self._store.recent() if rows.count else self._store.generation()
+            plan = self._known_plan(generation, features, feature_service, full_feature_names)
+            if plan is None:
+                generation = self._store.generation()
+                plan = self._plan(generation, features, feature_service, full_feature_names)
+            try:
+                return plan.answer(rows, asked_instant, instant)
+            except OutdatedError:
+                continue
+            except RequestError:
+                if self._store.generation() is generation:
+                    raise
+        raise OnlineStoreError("The online store is published anew faster than it can be read.")
+
+    def _known_plan(
+        self,
+        generation: Generation | None,
+        features: Sequence[str] | None,
+        feature_service: str | None,
+        full_feature_names: bool | None,
+    ) -> _Plan | None:
+        prepared = self._prepared
+        if prepared is None or prepared[0] is not generation:
+            return None
+        asked = tuple(features) if isinstance(features, list | tuple) else features
+        try:
+            return prepared[1].get((asked, feature_service, full_feature_names))
+        except TypeError:  # something in the list is no text; preparing says so
+            return None
 
     def _plan(
         self,
+        generation: Generation | None,
         features: Sequence[str] | None,
         feature_service: str | None,
         full_feature_names: bool | None,
     ) -> _Plan:
-        generation = self._store.generation()
         if generation is None:
             raise NotMaterializedError(
                 "Nothing is in the online store yet. Run: fstore materialize"
             )
-        prepared = self._prepared
-        if prepared is None or prepared[0] is not generation:
-            prepared = self._prepared = (generation, {})
-        plans = prepared[1]
-        asked = tuple(features) if isinstance(features, list | tuple) else features
-        key = (asked, feature_service, full_feature_names)
-        try:
-            known = plans.get(key)
-        except TypeError:  # something in the list is no text; preparing says so
-            known = None
-        if known is not None:
-            return known
         try:
             plan = _prepare(generation, features, feature_service, full_feature_names)
         except FileNotFoundError as gone:
             raise OnlineStoreError(
                 f"{gone} is not there, though it is published. Run: fstore materialize"
             ) from gone
+        prepared = self._prepared
+        if prepared is None or prepared[0] is not generation:
+            prepared = self._prepared = (generation, {})
+        plans = prepared[1]
         if len(plans) >= _PLANS:
             plans.clear()
-        plans[key] = plan
+        asked = tuple(features) if isinstance(features, list | tuple) else features
+        plans[asked, feature_service, full_feature_names] = plan
         return plan
 
 
@@ -104,7 +128,6 @@ class _JoinPlan:
     key: KeyCodec
     as_of: datetime
     first: int  # as_of in microseconds: no read is of an instant before
-    read: Lookup
     nothing: Sequence[Sequence[Any]]  # the columns of no row
 
 
@@ -115,14 +138,14 @@ class _Plan:
     joins: tuple[_JoinPlan, ...]
     outputs: tuple[Output, ...]
     key_types: Mapping[str, str]  # of the caller's key columns: of the first join that uses each
+    read: Lookups  # of the joins, in one step
 
     def answer(self, rows: EntityRows, at: datetime | None, now: int) -> OnlineResponse:
         keys: dict[str, tuple[str, Sequence[Any]]] = {}
-        found = []
+        asked = []
         for plan in self.joins:
             instant = max(now, plan.first) if at is None else _asked_instant(plan, at)
             if not rows.count:
-                found.append(plan.nothing)
                 continue
             columns = []
             for (key, column), kind in zip(plan.join.keys, plan.key.types, strict=True):
@@ -130,9 +153,13 @@ class _Plan:
                 if column not in keys:
                     keys[column] = (self.key_types[column], values)
                 columns.append(values)
-            encoded = plan.key.encode_columns(columns, rows.count)
-            found.append(list(zip(*plan.read(encoded, instant), strict=True)))
-        if not rows.count:
+            asked.append((plan.key.encode_columns(columns, rows.count), instant))
+        if rows.count:
+            found: list[Sequence[Sequence[Any]]] = [
+                list(zip(*read, strict=True)) for read in self.read(asked)
+            ]
+        else:
+            found = [plan.nothing for plan in self.joins]
             keys = {name: (kind, ()) for name, kind in self.key_types.items()}
         return OnlineResponse(keys, self.outputs, found, rows.count)
 
@@ -179,6 +206,7 @@ def _prepare(
     request = resolve(registry, columns, features, feature_service, full_feature_names)
     refuse_clashes(request, (), request.keys, "entity_rows")
     joins: list[_JoinPlan] = []
+    wants: list[tuple[FeatureView, tuple[str, ...]]] = []
     key_types: dict[str, str] = {}
     places: dict[tuple[str, str], tuple[int, int]] = {}
     for join in request.joins:
@@ -192,14 +220,14 @@ def _prepare(
             key_types.setdefault(column, kind.type)
         as_of = generation.catalog.views[view.reference].as_of
         nothing = ((),) * (Cells.HEAD + len(carried))
-        read = generation.lookup(view, carried)
-        joins.append(_JoinPlan(join, key, as_of, micros(as_of), read, nothing))
+        wants.append((view, carried))
+        joins.append(_JoinPlan(join, key, as_of, micros(as_of), nothing))
     outputs = []
     for output in request.outputs:
         feature = find_column(columns[output.join.view.reference], output.feature)
         assert feature is not None, "resolve checked that the feature is there"
         outputs.append(Output(output.name, feature.type, *places[output.join.name, output.feature]))
-    return _Plan(tuple(joins), tuple(outputs), key_types)
+    return _Plan(tuple(joins), tuple(outputs), key_types, generation.lookups(wants))
 
 
 def _check_published(generation: Generation, view: FeatureView) -> None:

@@ -142,6 +142,55 @@ class Layout:
                 target[:] = known.to_numpy(zero_copy_only=False)
         return Block(records.tobytes(), b"".join(heap))
 
+    @cached_property
+    def _references(self) -> tuple[str, ...]:
+        """The parts of a record that refer to the heap, but for the key."""
+        codecs = enumerate(self.codecs)
+        return tuple(f"cell {place}" for place, codec in codecs if codec.code is None)
+
+    def apart(self, block: Block, count: int) -> list[bytes]:
+        """Return each row by itself: its record, then its heap; references count from its start.
+
+        A key that is not of fixed size is left out: such rows are held under their key.
+        """
+        records = np.frombuffer(block.records, self._dtype, count).copy()
+        if self.key.size is None:
+            records["key"] = 0
+        if not self._references:
+            return _sliced(records.tobytes(), self.size)
+        starts = [records[name]["offset"].tolist() for name in self._references]
+        lengths = [records[name]["length"] for name in self._references]
+        at = np.full(count, self.size, np.uint64)
+        for name, length in zip(self._references, lengths, strict=True):
+            records[name]["offset"] = at
+            at += length
+        heap, listed = block.heap, [length.tolist() for length in lengths]
+        rows = zip(*starts, *listed, strict=True)
+        width = len(self._references)
+        return [
+            record + b"".join([heap[row[n] : row[n] + row[n + width]] for n in range(width)])
+            for record, row in zip(_sliced(records.tobytes(), self.size), rows, strict=True)
+        ]
+
+    def together(self, rows: Sequence[bytes]) -> bytes:
+        """Return the rows of one key, each as :meth:`apart` gave it, as one such block."""
+        if len(rows) == 1:
+            return rows[0]
+        size, count = self.size, len(rows)
+        records = np.frombuffer(b"".join(row[:size] for row in rows), self._dtype).copy()
+        records["followers"] = np.arange(count - 1, -1, -1)
+        heaps = [row[size:] for row in rows]
+        before = np.array(list(accumulate(map(len, heaps), initial=0))[:-1], np.uint64)
+        for name in self._references:
+            records[name]["offset"] += before + np.uint64((count - 1) * size)
+        return records.tobytes() + b"".join(heaps)
+
+    def last_rank(self, rows: bytes) -> tuple[int, int]:
+        """Return (E, A) of the last row of what :meth:`together` gave."""
+        followers = _TIMES.unpack_from(rows, 0)[3]
+        event, arrival, _, _ = _TIMES.unpack_from(rows, followers * self.size)
+        return event, arrival
+
     def key_of(self, block: Block, place: int) -> bytes:
         """Return the key of the record at a place, as bytes."""
         at = place * self.size + self.key_at
@@ -157,6 +206,10 @@ class Layout:
 
 _REFERENCE = struct.Struct("<QI")
 _TIMES = struct.Struct("<qqqI")
+
+
+def _sliced(content: bytes, size: int) -> list[bytes]:
+    return [content[at : at + size] for at in range(0, len(content), size)]
 
 
 def _refer(target: np.ndarray, texts: Sequence[bytes], heap: list[bytes], start: int) -> int:

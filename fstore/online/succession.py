@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from fstore.compile.latest import stored_columns
 from fstore.definitions import FeatureView, Registry
 from fstore.online.generation import Declared, Published
 from fstore.online.protocol import Batch, Generation
@@ -38,6 +39,16 @@ def succession(
     claims += registry.feature_views
     known = replace(registry, feature_views=_one_latest(declared, claims), models=())
     return views, Declared(known, columns)
+
+
+def is_of_same_columns(current: Generation, batch: Batch) -> bool:
+    """Whether the view is published with the columns that it is about to be published with."""
+    reference = batch.view.reference
+    if reference not in current.catalog.views:
+        return False
+    before = current.registry.views_by_reference[reference]
+    held = stored_columns(before, current.columns[reference])
+    return held == stored_columns(batch.view, batch.columns)
 
 
 def _one_latest(
