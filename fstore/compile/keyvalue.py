@@ -44,9 +44,7 @@ def fill(view: FeatureView, columns: tuple[Column, ...], source: str) -> str:
     return render(exp.Insert(this=table(), expression=rows))
 
 
-def keep_absent(
-    view: FeatureView, columns: tuple[Column, ...], previous: str, hidden: str
-) -> str:
+def keep_absent(view: FeatureView, columns: tuple[Column, ...], previous: str, hidden: str) -> str:
     """Return the statement that adds the rows of ``previous`` whose key the table does not hold.
 
     ``previous`` is the catalog as which the earlier generation's file is attached, ``hidden`` a

@@ -21,10 +21,11 @@ from datetime import datetime, timedelta
 
 from fstore.compile.latest import latest
 from fstore.compile.request import check_declared, utc_instant, view_named
-from fstore.compile.sql import render
+from fstore.compile.sql import render, select_all
 from fstore.definitions import FeatureView, Registry
 from fstore.errors import FstoreError, NotMaterializedError, RequestError, listed
 from fstore.offline.progress import run
+from fstore.offline.sizes import stored
 from fstore.offline.stream import Connection, Stream
 from fstore.offline.warehouse import describe, open_warehouse
 from fstore.online.duckdb_store import DuckDBStore
@@ -161,7 +162,9 @@ def _write(
     name = f"{view.reference} ({view.file})"
 
     def write() -> Published:
-        stream = Stream(connection, render(latest(view, columns, as_of)), name)
+        computed = stored(connection, select_all(view.relation)) is None
+        query = latest(view, columns, as_of, computed=computed)
+        stream = Stream(connection, render(query), name)
         try:
             return writer.write(Batch(view, columns, stream.reader, as_of, keep_absent))
         except FstoreError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -34,8 +35,15 @@ def write(
     rows and keys there are. The file is whole once the connection is closed; where this raises,
     the caller removes both.
     """
-    try:
+    with memory_errors(connection, batch):
         return _write(connection, batch, previous, hidden, image)
+
+
+@contextmanager
+def memory_errors(connection: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[None]:
+    """Say of which view the rows were that the limits do not suffice for."""
+    try:
+        yield
     except duckdb.OutOfMemoryException as error:
         limits = connection.execute(LIMITS).fetchone()
         assert limits is not None
@@ -52,11 +60,7 @@ def _write(
     image: Path,
 ) -> tuple[int, int]:
     view, columns = batch.view, batch.columns
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(keyvalue.create(view, columns))
-    connection.register("incoming", batch.rows)
-    connection.execute(keyvalue.fill(view, columns, "incoming"))
-    connection.unregister("incoming")
+    fill(connection, batch)
     if previous is not None:
         connection.execute(attach(str(previous), "previous", read_only=True))
         connection.register("hidden", hidden)
@@ -64,9 +68,18 @@ def _write(
         connection.unregister("hidden")
         connection.execute("DETACH previous")
     connection.execute("CHECKPOINT")
-    rows, layout = _count(connection), Layout.of(view, columns)
-    keys = write_image(image, layout, _batches(connection, view, columns, layout), rows)
+    rows, layout = count(connection), Layout.of(view, columns)
+    keys = write_image(image, layout, stored_rows(connection, view, columns, layout), rows)
     return rows, keys
+
+
+def fill(connection: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    """Put the rows into the empty database that is open, in order of key and E."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(keyvalue.create(batch.view, batch.columns))
+    connection.register("incoming", batch.rows)
+    connection.execute(keyvalue.fill(batch.view, batch.columns, "incoming"))
+    connection.unregister("incoming")
 
 
 def rebuilt_image(path: Path, view: FeatureView, columns: tuple[Column, ...]) -> Image:
@@ -80,19 +93,20 @@ def rebuilt_image(path: Path, view: FeatureView, columns: tuple[Column, ...]) ->
         with duckdb.connect(str(path), read_only=True) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             layout = Layout.of(view, columns)
-            batches = _batches(connection, view, columns, layout)
-            return image_in_memory(layout, batches, _count(connection))
+            batches = stored_rows(connection, view, columns, layout)
+            return image_in_memory(layout, batches, count(connection))
     except duckdb.Error as error:
         raise OnlineStoreError(f"{path} cannot be read: {error}") from error
 
 
-def _count(connection: duckdb.DuckDBPyConnection) -> int:
+def count(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how many rows the table has."""
     counted = connection.execute(keyvalue.count()).fetchone()
     assert counted is not None, "an aggregate has one row"
     return int(counted[0])
 
 
-def _batches(
+def stored_rows(
     connection: duckdb.DuckDBPyConnection,
     view: FeatureView,
     columns: tuple[Column, ...],

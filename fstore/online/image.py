@@ -19,6 +19,7 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import ne
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -138,10 +139,11 @@ def _write(descriptor: int, layout: Layout, batches: Iterable[Rows], rows: int) 
         put(descriptor, block.heap, heap_end)
         heap_end += len(block.heap)
         before = [key, *batch.keys[:-1]]
-        starts = [place for place, each in enumerate(batch.keys) if each != before[place]]
-        hashes = map(xxh3_64_intdigest, [batch.keys[place] for place in starts])
-        digests.append(np.fromiter(hashes, np.uint64, len(starts)))
-        firsts.append(np.asarray(starts, np.uint64) + np.uint64(done))
+        starts = np.fromiter(map(ne, batch.keys, before), bool, len(batch.keys))
+        digests.append(
+            np.fromiter(map(xxh3_64_intdigest, batch.keys), np.uint64, len(batch.keys))[starts]
+        )
+        firsts.append(np.flatnonzero(starts).astype(np.uint64) + np.uint64(done))
         done += len(batch.keys)
         key = batch.keys[-1] if batch.keys else key
     if done != rows:

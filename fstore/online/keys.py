@@ -17,6 +17,8 @@ from decimal import Context, Decimal, InvalidOperation, localcontext
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
+
 from fstore.compile.types import (
     FLOATS,
     INTEGERS,
@@ -28,6 +30,8 @@ from fstore.compile.types import (
 )
 from fstore.online.instants import micros
 
+_WHOLE_NUMBERS = INTEGERS - WIDE
+_MANY = 64  # values from which on numpy is faster than one by one
 _WHOLE = re.compile(r"\s*[+-]?\d{1,50}\s*")
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
@@ -99,10 +103,8 @@ class KeyCodec:
         ``columns`` hold what :attr:`KeyType.read` returned, column by column.
         """
         if len(columns) == 1:
-            return list(map(self.types[0].encode, columns[0]))
-        parts = [
-            list(map(kind.encode, column)) for kind, column in zip(self.types, columns, strict=True)
-        ]
+            return _encoded(self.types[0], columns[0])
+        parts = [_encoded(*each) for each in zip(self.types, columns, strict=True)]
         if not parts:
             return [b""] * count
         if self.size is not None:
@@ -111,6 +113,17 @@ class KeyCodec:
             None if None in row else b"".join(_prefixed(part) for part in row)
             for row in zip(*parts, strict=True)
         ]
+
+
+def _encoded(kind: KeyType, values: Sequence[Any]) -> list[bytes | None]:
+    if len(values) >= _MANY and kind.type in _WHOLE_NUMBERS:
+        try:
+            found: list[bytes | None] = np.array(values, "<i8").view("V8").tolist()
+        except (TypeError, OverflowError):  # a NULL among them, or more than the type holds
+            pass
+        else:
+            return found
+    return list(map(kind.encode, values))
 
 
 def _prefixed(part: bytes) -> bytes:
@@ -183,7 +196,7 @@ def _decimal_bytes(width: int, scale: int, value: Decimal | None) -> bytes | Non
 
 # Types, the size of their bytes, and how values become bytes; any other type is text.
 _ENCODERS: tuple[tuple[frozenset[str], int, Callable[[Any], bytes | None]], ...] = (
-    (INTEGERS - WIDE, 8, _whole_bytes),
+    (_WHOLE_NUMBERS, 8, _whole_bytes),
     (WIDE, 17, _wide_bytes),
     (frozenset({"FLOAT"}), 4, _positive_zero(_float_bytes)),
     (frozenset({"DOUBLE"}), 8, _positive_zero(_double_bytes)),
