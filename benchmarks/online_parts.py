@@ -1,4 +1,4 @@
-"""The parts of the online benchmark: what is asked of the peers, and what is made of the answers."""
+"""The parts of the online benchmark: what peers are asked, and what their answers come to."""
 
 from __future__ import annotations
 
