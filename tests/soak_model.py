@@ -1,0 +1,157 @@
+"""What each read may return, given what was done to the store: the model of the soak tests.
+
+Keys come in pairs that always change together, and every row of a pair has a serial number of its
+own. An operation is known by when it began and when it ended; one whose process was killed ended
+unacknowledged at the latest when the process was gone, and may have happened or not. Instants are
+microseconds of one clock, which is also the store's.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PUSH, DELETE, SOURCE = "push", "delete", "source"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A push or deletion of a pair, or a materialize of all pairs (``pair`` is None).
+
+    ``stamp`` is the row's event time, or when the deletion was received.
+    """
+
+    kind: str
+    pair: int | None
+    serial: int
+    stamp: int
+    began: int
+    ended: int
+    acknowledged: bool
+
+
+@dataclass
+class _Pair:
+    rows: list[Operation]  # in order of stamp: pushes of the pair, and every materialize
+    deletions: list[Operation]
+    stamps: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows.sort(key=lambda row: row.stamp)
+        self.stamps = [row.stamp for row in self.rows]
+
+
+class History:
+    """Everything that was done, to be asked what a read may have seen."""
+
+    def __init__(self, operations: Iterable[Operation], pairs: int) -> None:
+        done = sorted(operations, key=lambda each: each.began)
+        self.sources = [each for each in done if each.kind == SOURCE]
+        by_pair: list[_Pair] = []
+        for pair in range(pairs):
+            mine = [each for each in done if each.pair == pair]
+            pushes = [each for each in mine if each.kind == PUSH]
+            deletions = [each for each in mine if each.kind == DELETE]
+            by_pair.append(_Pair([*pushes, *self.sources], deletions))
+        self._pairs = by_pair
+        self._began = [each.began for each in self.sources]
+
+    def acceptable(self, pair: int, began: int, ended: int) -> set[int | None]:
+        """Return the serials that a read of a pair in this time may return; None is no row.
+
+        The newest row that is certainly there bounds it from below: rows of a later stamp, which
+        had begun when the read ended, may be there, too. Nothing may be returned only where no row
+        is certainly there.
+        """
+        known = self._pairs[pair]
+        deletions = [each for each in known.deletions if each.began <= ended]
+        newest = self._newest_source(began)
+        found: set[int | None] = set()
+        for place in range(bisect_right(known.stamps, ended) - 1, -1, -1):
+            row = known.rows[place]
+            if row.began > ended or (row.kind == SOURCE and row.began < newest):
+                continue
+            if any(_hides(each, row) and _is_done(each, began) for each in deletions):
+                continue
+            found.add(row.serial)
+            if _is_done(row, began) and not any(_may_hide(each, row) for each in deletions):
+                return found
+        return found | {None}
+
+    def _newest_source(self, at: int) -> int:
+        """Return when the newest materialize that was certainly done began: older ones are gone."""
+        for source in reversed(self.sources[: bisect_right(self._began, at)]):
+            if _is_done(source, at):
+                return source.began
+        return 0
+
+
+def _is_done(operation: Operation, at: int) -> bool:
+    return operation.acknowledged and operation.ended <= at
+
+
+def _hides(deletion: Operation, row: Operation) -> bool:
+    """Whether a deletion, once done, certainly hides a row."""
+    if row.kind == PUSH:
+        return row.stamp < deletion.stamp
+    return row.ended < deletion.began
+
+
+def _may_hide(deletion: Operation, row: Operation) -> bool:
+    """Whether a deletion that has begun may hide a row: one being published, it may or may not."""
+    if row.kind == PUSH:
+        return row.stamp < deletion.stamp
+    return row.began <= deletion.ended
+
+
+class Journal:
+    """What one process does, in a file that outlives it: a line before and after each operation."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def begin(self, kind: str, pair: int | None, serial: int, stamp: int, at: int) -> None:
+        self._write([kind, pair, serial, stamp, at])
+
+    def end(self, serial: int, at: int) -> None:
+        self._write([serial, at])
+
+    def _write(self, line: list[Any]) -> None:
+        note(self._path, json.dumps(line))
+
+
+def note(path: Path, line: str) -> None:
+    """Add a line to a file, in one step."""
+    with path.open("ab", buffering=0) as file:
+        file.write(line.encode() + b"\n")
+
+
+def read_journal(path: Path, gone: int) -> list[Operation]:
+    """Return the operations of a process that was gone at this instant."""
+    begun: dict[int, list[Any]] = {}
+    ended: dict[int, int] = {}
+    for line in path.read_bytes().splitlines():
+        words = json.loads(line)
+        if len(words) == 2:
+            ended[words[0]] = words[1]
+        else:
+            begun[words[2]] = words
+    return [
+        Operation(
+            kind, pair, serial, stamp, began, ended=ended.get(serial, gone),
+            acknowledged=serial in ended,
+        )
+        for serial, (kind, pair, _, stamp, began) in begun.items()
+    ]  # fmt: skip
+
+
+def history_of(folder: Path, gone: Mapping[str, int], pairs: int) -> History:
+    """Return what the journals of a folder tell; ``gone`` says when each's process was gone."""
+    operations = [
+        each for path in folder.glob("*.journal") for each in read_journal(path, gone[path.stem])
+    ]
+    return History(operations, pairs)
