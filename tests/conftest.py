@@ -1,9 +1,12 @@
 """What every test session shows first: the engines it ran on. Fixtures live in harness.py."""
 
 import os
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
+
+from tests import servers
 
 ENGINES = ("duckdb", "dbt-core", "dbt-duckdb", "sqlglot")
 
@@ -19,3 +22,32 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return ", ".join(f"{name} {version(name)}" for name in ENGINES)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with the fixture ``store`` runs once for each kind of online store."""
+    if "store" in metafunc.fixturenames:
+        of_files = metafunc.definition.get_closest_marker("files")
+        kinds = servers.KINDS[:1] if of_files else servers.KINDS
+        metafunc.parametrize("store", kinds, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[dict[str, servers.Server]]:
+    """The servers of this process, each started when it is first asked for."""
+    started: dict[str, servers.Server] = {}
+    yield started
+    for server in started.values():
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def store(request: pytest.FixtureRequest, running: dict[str, servers.Server]) -> Iterator[str]:
+    """The kind of online store that the projects of the test use."""
+    kind = request.param
+    if kind in servers.SERVERS and kind not in running:
+        running[kind] = servers.SERVERS[kind]()
+        running[kind].start()
+    servers.use(kind, running.get(kind))
+    yield kind
+    servers.use(servers.KINDS[0], None)

@@ -15,6 +15,7 @@ from fstore.online.reader import OnlineReader
 from fstore.online.response import OnlineResponse
 from fstore.project import load_project
 from tests.harness import Service, View, make_project, write_manifest, write_tables
+from tests.servers import settle
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -38,6 +39,7 @@ class Online:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         make_project(directory, views, services, settings)
+        settle(directory)
         self.directory = directory
         self.now = NOW
         self._reader: OnlineReader | None = None

@@ -31,6 +31,7 @@ from fstore.offline.warehouse import describe, open_warehouse
 from fstore.online.duckdb_store import DuckDBStore
 from fstore.online.generation import Catalog, Published
 from fstore.online.protocol import Batch, OnlineStore, Writer
+from fstore.online.servers import server_store
 from fstore.project import Project
 
 Progress = Callable[[str, int, int], None]  # view, views done, views in all
@@ -80,10 +81,20 @@ class Status:
 
 
 def online_store(project: Project) -> OnlineStore:
-    """Return the online store of the project's target."""
+    """Return the online store of the project's target. No server is asked yet."""
     settings = project.settings
-    return DuckDBStore(
-        project.state_directory,
+    if settings.online_store.type == "duckdb":
+        return DuckDBStore(
+            project.state_directory,
+            memory_limit=settings.memory_limit,
+            threads=settings.threads,
+            temp_directory=settings.temp_directory,
+        )
+    return server_store(
+        settings.online_store.type,
+        settings.online_store.url or "",
+        project.name,
+        project.target,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
         temp_directory=settings.temp_directory,

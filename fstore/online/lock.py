@@ -27,7 +27,7 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _acquire(descriptor, path, timeout)
-        _write(descriptor, _this_process())
+        _write(descriptor, this_process())
         try:
             yield
         finally:
@@ -55,7 +55,8 @@ def _acquire(descriptor: int, path: Path, timeout: float) -> None:
             return
 
 
-def _this_process() -> dict[str, object]:
+def this_process() -> dict[str, object]:
+    """Return what is told of this process to those who wait for it."""
     return {
         "pid": os.getpid(),
         "command": " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:]]),
@@ -73,8 +74,13 @@ def _write(descriptor: int, holder: dict[str, object]) -> None:
 
 
 def _holder(descriptor: int) -> str:
+    return described(os.pread(descriptor, 1 << 16, 0))
+
+
+def described(holder: bytes | str) -> str:
+    """Return who holds a lock in words, from the JSON of :func:`this_process`."""
     try:
-        found = json.loads(os.pread(descriptor, 1 << 16, 0))
+        found = json.loads(holder)
         return f"{found['command']} (PID {found['pid']}, since {found['since']})"
     except (ValueError, KeyError, TypeError):
         return "another process"

@@ -185,6 +185,11 @@ class Layout:
             records[name]["offset"] += before + np.uint64((count - 1) * size)
         return records.tobytes() + b"".join(heaps)
 
+    def rows_in(self, rows: bytes) -> int:
+        """Return how many rows there are in what :meth:`together` gave."""
+        followers: int = _TIMES.unpack_from(rows, 0)[3]
+        return followers + 1
+
     def last_rank(self, rows: bytes) -> tuple[int, int]:
         """Return (E, A) of the last row of what :meth:`together` gave."""
         followers = _TIMES.unpack_from(rows, 0)[3]

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from fstore.compile.latest import stored_columns
 from fstore.definitions import FeatureView, Registry
-from fstore.online.generation import Declared, Published
+from fstore.online.generation import Catalog, Declared, Published
 from fstore.online.protocol import Batch, Generation
+from fstore.online.records import Layout
 
 
 def succession(
@@ -39,6 +40,15 @@ def succession(
     claims += registry.feature_views
     known = replace(registry, feature_views=_one_latest(declared, claims), models=())
     return views, Declared(known, columns)
+
+
+def layouts(catalog: Catalog, declared: Declared) -> dict[str, Layout]:
+    """Return the layout of the rows of each published view."""
+    views = declared.registry.views_by_reference
+    return {
+        reference: Layout.of(views[reference], declared.columns[reference])
+        for reference in catalog.views
+    }
 
 
 def is_of_same_columns(current: Generation, batch: Batch) -> bool:

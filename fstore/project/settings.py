@@ -1,6 +1,7 @@
 """fstore.yml: what fstore needs to know beside what dbt's own files say. All of it is optional.
 
-online_store: {type: duckdb, path: .fstore}
+online_store: {type: duckdb, path: .fstore}                  # or:
+online_store: {type: redis, url: {env: FSTORE_REDIS_URL}}    # or postgres
 memory_limit: 4GB
 threads: 4
 temp_directory: /var/tmp/fstore
@@ -32,7 +33,7 @@ KEYS = (
     "push_retention",
 )
 ONLINE_STORE_KEYS = ("type", "path", "url")
-ONLINE_STORE_TYPES = ("duckdb",)
+ONLINE_STORE_TYPES = ("duckdb", "redis", "postgres")
 PUSH_RETENTION = Duration(7, "day")
 SERVER_KEYS = ("host", "port", "keys", "limits")
 _MEMORY = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(%|[KMGT]i?B|B)", re.IGNORECASE)
@@ -140,7 +141,13 @@ def _online_store(
     if kind not in ONLINE_STORE_TYPES:
         raise _KeyProblemError(
             f"online_store.type: {kind} is not an online store of this release, which has: "
-            f"{listed(ONLINE_STORE_TYPES)}"
+            f"{listed(ONLINE_STORE_TYPES)}",
+            did_you_mean(kind, ONLINE_STORE_TYPES),
+        )
+    if kind != "duckdb" and section.get("url") is None:
+        raise _KeyProblemError(
+            f"online_store: {kind} needs url: {{env: NAME}}, an environment variable that holds "
+            "the server's address"
         )
     path = _text(section, "path", "online_store.path", env)
     url = section.get("url")

@@ -1,0 +1,244 @@
+"""Writes a generation to Redis beside the current one, then makes it current in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import quote
+
+from fstore.definitions import Registry
+from fstore.errors import NotMaterializedError, OnlineStoreError
+from fstore.online.generation import (
+    Catalog,
+    Declared,
+    Published,
+    declared_document,
+    declared_of,
+)
+from fstore.online.held import PLAIN, decoded, encoded, folded, redeclared, united
+from fstore.online.instants import micros
+from fstore.online.protocol import Batch
+from fstore.online.redis_generation import RedisGeneration
+from fstore.online.redis_server import BATCH, RedisServer
+from fstore.online.redis_turn import Turn
+from fstore.online.spool import Spool
+from fstore.online.succession import is_of_same_columns, layouts, succession
+
+T = TypeVar("T")
+
+_GATE = 30_000  # milliseconds that pushes wait for a writer that died while it swapped
+
+
+@dataclass
+class RedisWriter:
+    """The holder of the lock."""
+
+    server: RedisServer
+    current: RedisGeneration | None
+    holder: str  # the lock's value
+    settings: Mapping[str, str]
+    written: dict[str, tuple[Batch, Published]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A deletion from now on hides what this writer may have read before.
+        self.number = int(self.server.client.incr(self.server.name("highest")))
+        self.turn = Turn(self.server, self.holder, self.number)
+        self.spool = Spool(self.settings)
+        self.turn.clean()
+
+    def interrupt(self) -> None:
+        """Make a write that another thread has under way fail soon."""
+        self.spool.interrupt()
+
+    def write(self, batch: Batch) -> Published:
+        """Write a view's rows under a name of their own, unseen until :meth:`publish`.
+
+        The generation before the current one is let go first: memory is for two, not for three.
+        """
+        reference = batch.view.reference
+        file = f"rows.{quote(reference, safe='')}.{self.number}"
+        name = self.server.name(file)
+        with (
+            self.spool.gathered(batch) as (rows, some),
+            self.server.errors("cannot be written"),
+        ):
+            self._forget_previous()
+            self.server.client.sadd(self.server.name("names"), file)
+            self.server.client.unlink(name)  # of a try that went wrong
+            for values in some:
+                self._put(name, values)
+            if batch.keep_absent:
+                rows += self._keep_absent(batch, name)
+            keys = int(self.server.client.hlen(name))
+        published = Published(
+            file, self.number, batch.as_of.astimezone(UTC), datetime.now(UTC), rows, keys
+        )
+        self.written[reference] = (batch, published)
+        return published
+
+    def _put(self, name: str, values: Sequence[tuple[bytes, bytes]]) -> None:
+        with self.server.client.pipeline(transaction=False) as pipeline:
+            for place, some in enumerate(_batches(values)):
+                fields = [part for key, value in some for part in (b"=" + key, value)]
+                pipeline.hset(name, items=fields)
+                if place % 8 == 7:
+                    pipeline.execute()
+            pipeline.execute()
+
+    def _keep_absent(self, batch: Batch, name: str) -> int:
+        """Copy the published rows of keys that are not there; return how many."""
+        if self.current is None or not is_of_same_columns(self.current, batch):
+            return 0
+        layout = self.current.layouts[batch.view.reference]
+        kept, cursor = 0, 0
+        while True:
+            found = self.server.client.hscan(
+                self.current.rows_name(batch.view.reference), cursor, count=BATCH
+            )
+            cursor, held = found
+            rows = {
+                key: decoded(value, layout).rows for key, value in held.items() if key[:1] == b"="
+            }
+            with self.server.client.pipeline(transaction=False) as pipeline:
+                copied = [(key, each) for key, each in rows.items() if each]
+                for key, each in copied:
+                    pipeline.hsetnx(name, key, each + PLAIN)
+                for (_, each), new in zip(copied, pipeline.execute(), strict=True):
+                    kept += new * layout.rows_in(each)
+            if not cursor:
+                return kept
+
+    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
+        """Make every view written so far readable, all in one step, with what is left of pushes."""
+        views, declared = succession(self.current, self.written, registry, keep)
+        catalog = Catalog(self.number, f"registry.{self.number}", views)
+        before = self.current.catalog if self.current else None
+        since = micros(pushed_since.astimezone(UTC))
+        with self.server.errors("cannot be written"):
+            self.server.client.sadd(self.server.name("names"), catalog.registry)
+            name = self.server.name(catalog.registry)
+            self.server.client.set(name, declared_document(declared))
+            seen: dict[tuple[str, bytes], bytes | None] = {}
+            self._fold(catalog, declared, since, seen)  # most of it, while pushes go on
+            with self.turn.gate() as gate:
+                self._fold(catalog, declared, since, seen)
+                self.turn.swap(gate, catalog, before, before)
+        return catalog
+
+    def _fold(
+        self,
+        catalog: Catalog,
+        declared: Declared,
+        since: int,
+        seen: dict[tuple[str, bytes], bytes | None],
+    ) -> None:
+        """Take over what was pushed and deleted, but for what ``seen`` has as it is."""
+        new_layouts = layouts(catalog, declared)
+        for reference in self.written:
+            if self.current is None or reference not in self.current.catalog.views:
+                continue
+            old_layout, layout = self.current.layouts[reference], new_layouts[reference]
+            if old_layout.key_types != layout.key_types:
+                continue  # keys of another type can be no key of this view
+            view = declared.registry.views_by_reference[reference]
+            new = catalog.views[reference].file
+            for keys, olds, news in self._pushed(reference, self.server.name(new)):
+                values = {}
+                for key, old, written in zip(keys, olds, news, strict=True):
+                    if seen.get((reference, key), b"") == old:
+                        continue
+                    seen[reference, key] = old
+                    known = redeclared(view, layout, decoded(old, old_layout).known)
+                    rows = decoded(written, layout).rows
+                    values[key] = encoded(folded(layout, rows, known, self.number, since))
+                self._replace(new, values)
+
+    def _pushed(
+        self, reference: str, other: str
+    ) -> Iterator[tuple[list[bytes], list[bytes | None], list[bytes | None]]]:
+        """Yield the fields that were pushed or deleted: now, and in another generation's rows."""
+        assert self.current is not None
+        client, name = self.server.client, self.current.rows_name(reference)
+        fields: set[bytes] = client.smembers(self.current.pushed_name(reference))
+        for some in _batches(sorted(fields)):
+            yield some, client.hmget(name, some), client.hmget(other, some)
+
+    def _replace(self, file: str, values: Mapping[bytes, bytes]) -> None:
+        rows, pushed = self.server.name(file), self.server.name("pushed", file)
+        with self.server.client.pipeline(transaction=False) as pipeline:
+            for key, value in values.items():
+                if value:
+                    pipeline.hset(rows, key, value)
+                else:
+                    pipeline.hdel(rows, key)
+                if value[-1:] > PLAIN:
+                    pipeline.sadd(pushed, key)
+            pipeline.execute()
+
+    def _forget_previous(self) -> None:
+        """Let go of the generation before the current one, and of its memory."""
+        try:
+            current, previous = self.turn.catalogs()
+        except OnlineStoreError:  # damaged: the one that is being written replaces it
+            return
+        if current is not None and previous is not None and self.current is not None:
+            with self.turn.gate() as gate:
+                self.turn.swap(gate, current, None, current)
+            self.turn.clean(keep=frozenset(each.file for _, each in self.written.values()))
+
+    def rollback(self) -> Catalog:
+        """Go back to the generation before the current one; it has none before it then.
+
+        Whatever was pushed and deleted since stays.
+        """
+        with self.server.errors("cannot be written"):
+            current, previous = self.turn.catalogs()
+            if current is None or self.current is None:
+                raise NotMaterializedError(
+                    "Nothing is in the online store yet. Run: fstore materialize"
+                )
+            if previous is None:
+                raise NotMaterializedError(
+                    f"Generation {current.generation} has none before it to go back to. "
+                    "Run: fstore materialize"
+                )
+            name = self.server.name(previous.registry)
+            registry: bytes | None = self.server.client.get(name)
+            declared = declared_of(f"{name} ({self.server.where})", registry or b"")
+            with self.turn.gate() as gate:
+                self._unite(previous, declared)
+                self.turn.swap(gate, previous, None, current)
+        return previous
+
+    def _unite(self, previous: Catalog, declared: Declared) -> None:
+        assert self.current is not None
+        old_layouts = layouts(previous, declared)
+        for reference, published in previous.views.items():
+            now = self.current.catalog.views.get(reference)
+            if now is None or now.file == published.file:
+                continue
+            view, layout = declared.registry.views_by_reference[reference], old_layouts[reference]
+            layout_now, number = self.current.layouts[reference], published.generation
+            for keys, news, olds in self._pushed(reference, self.server.name(published.file)):
+                self._replace(
+                    published.file,
+                    {
+                        key: encoded(
+                            united(
+                                view,
+                                layout,
+                                decoded(old, layout),
+                                decoded(new, layout_now).known,
+                                number,
+                            )
+                        )
+                        for key, new, old in zip(keys, news, olds, strict=True)
+                    },
+                )
+
+
+def _batches(values: Sequence[T]) -> Iterator[list[T]]:
+    for at in range(0, len(values), BATCH):
+        yield list(values[at : at + BATCH])
