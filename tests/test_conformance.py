@@ -21,6 +21,7 @@ import fstore
 from fstore.compile.plans import Plan
 from tests import cases, harness, oracle
 from tests.cases import Case, Table
+from tests.servers import settle
 
 CASES = cases.load_all()
 OFFLINE = [case for case in CASES if not case["steps"]]
@@ -233,9 +234,11 @@ def same(mine: Any, theirs: Any) -> bool:
 # Online: steps in order, each one thing that happens.
 
 
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("case", ONLINE, ids=ids(ONLINE))
 def test_steps_online(case: Case, tmp_path: Path) -> None:
     project = case.make(tmp_path / "project")
+    settle(project)
     now = {"clock": utc(case["clock"]) if case["clock"] else None}
     clock = (lambda: now["clock"]) if case["clock"] else None
     store = fstore.FeatureStore(project, clock=clock)

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests.harness import View
 from tests.online import NOW, STATS_META, Online
 
+pytestmark = pytest.mark.usefixtures("store")
+
 HOUR = timedelta(hours=1)
 KEYS = (1, 2, 3)
 COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "x": "INTEGER"}
