@@ -354,6 +354,18 @@ def test_a_deletion_during_a_materialize_holds(online: Online) -> None:
     assert online.x(1, 2) == [10, 20]
 
 
+def test_a_deletion_during_a_materialize_that_failed_hides_nothing_later(online: Online) -> None:
+    def delete(view: str, done: int, total: int) -> None:
+        online.delete(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        online.materialize(progress=delete)
+    assert online.x(1, 2) == [None, 20]
+    online.materialize()
+    assert online.x(1, 2) == [10, 20]
+
+
 def test_deletions_that_are_wrong(online: Online) -> None:
     with pytest.raises(EntityRowsError, match=r"rows\[0\]: k is 'x'"):
         online.delete("x")

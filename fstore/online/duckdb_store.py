@@ -250,9 +250,13 @@ class FileWriter:
     _connection: duckdb.DuckDBPyConnection | None = None
 
     def __post_init__(self) -> None:
-        # A deletion from now on hides what this writer may have read before: see hides_up_to.
-        with storage_errors(f"{self.folder} cannot be written"):
-            self.number = next_number(self.folder)
+        # A deletion from now on hides what this writer may have read before: see hides_up_to. One
+        # that hid a generation which never came to be keeps its number from being given again.
+        with (
+            storage_errors(f"{self.folder} cannot be written"),
+            held(self.folder / PUSHES, self.lock_timeout),
+        ):
+            self.number = max(next_number(self.folder), self._highest_hidden() + 1)
             (self.folder / registry_file(self.number)).touch()
 
     def write(self, batch: Batch) -> Published:
@@ -282,6 +286,25 @@ class FileWriter:
         if self._connection is not None:
             with suppress(duckdb.ConnectionException):  # closed already
                 self._connection.interrupt()
+
+    def _highest_hidden(self) -> int:
+        """Return the highest generation that a deletion hides; 0 where none does."""
+        path = self._log_path()
+        if path is None:
+            return 0
+        if self.current is None:
+            try:
+                return max((entry.hides for entry in read_log(path)), default=0)
+            except (ValueError, KeyError, TypeError):  # damaged: said when it is folded
+                return 0
+        log = self.current.log
+        log.refresh()
+        return max((each.hides for view in log.known.values() for each in view.values()), default=0)
+
+    def _log_path(self) -> Path | None:
+        """Return where the log is that the next generation goes on from."""
+        before = sorted(self.folder.glob(log_file("*")), key=log_number)
+        return self.current.log.path if self.current else before[-1] if before else None
 
     def _previous(self, batch: Batch) -> tuple[Path | None, pa.Table]:
         """Return the current file of the view, if it holds the same columns; and deleted keys."""
@@ -313,8 +336,7 @@ class FileWriter:
 
     def _fold(self, following: FileGeneration, pushed_since: datetime) -> None:
         """Write the log of the generation that follows, from that of the current one."""
-        before = sorted(self.folder.glob(log_file("*")), key=log_number)
-        path = self.current.log.path if self.current else before[-1] if before else None
+        path = self._log_path()
         if path is None:
             write_log(following.log.path, [])
             return
