@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -252,9 +252,10 @@ class FileWriter:
     def __post_init__(self) -> None:
         # A deletion from now on hides what this writer may have read before: see hides_up_to. One
         # that hid a generation which never came to be keeps its number from being given again.
+        first = self._log_path() is None  # no deletion before there is a log
         with (
             storage_errors(f"{self.folder} cannot be written"),
-            held(self.folder / PUSHES, self.lock_timeout),
+            nullcontext() if first else held(self.folder / PUSHES, self.lock_timeout),
         ):
             self.number = max(next_number(self.folder), self._highest_hidden() + 1)
             (self.folder / registry_file(self.number)).touch()
