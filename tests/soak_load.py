@@ -99,10 +99,11 @@ def build(directory: Path, serial: int, stamp: int) -> None:
 
 
 def publish(work: Work) -> None:
-    """Build and materialize, again and again."""
+    """Build and materialize, again and again; the source lags behind by one build."""
     journal, clock, store = work.journal(), work.clock, work.store(work.clock)
+    following = clock()
     for serial in work.serials():
-        stamp = clock()
+        stamp, following = following, clock()
         build(work.directory, serial, stamp)
         journal.begin(SOURCE, None, serial, stamp, clock())
         (store.materialize, store.materialize_incremental)[serial % 2]()
@@ -120,7 +121,7 @@ def write(work: Work) -> None:
     for serial in work.serials():
         pair, kind = chosen.choice(mine), chosen.random()
         stamps[0] = began = work.clock()
-        stamp = began - chosen.randrange(20_000_000) if kind > 0.9 else began
+        stamp = began - chosen.randrange(5_000_000) if kind > 0.85 else began
         if kind < 0.12:
             journal.begin(DELETE, pair, serial, began, began)
             store.delete("stats", [{"k": pair}, {"k": pair + PAIRS}])
