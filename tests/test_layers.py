@@ -18,6 +18,8 @@ RANKS = [
 HOMES = {
     "sqlglot": {"compile"},
     "duckdb": {"offline", "online"},
+    "redis": {"online"},
+    "psycopg": {"online"},
     "click": {"cli"},
     "rich": {"cli"},
     "jinja2": {"project"},

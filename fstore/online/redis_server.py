@@ -77,9 +77,9 @@ class RedisServer:
                 socket_connect_timeout=_SECONDS,
                 retry=Retry(NoBackoff(), 0),
             )
-        except ValueError as error:
+        except ValueError:  # its words may hold the password
             raise OnlineStoreError(
-                f"online_store.url is no address of a Redis server: {error}. Write it as in "
+                "online_store.url is no address of a Redis server. Write it as in "
                 "redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path/to/socket."
             ) from None
         given = pool.connection_kwargs

@@ -1,0 +1,295 @@
+"""Writes a generation to PostgreSQL beside the current one, then makes it current at once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, LiteralString
+
+import psycopg
+
+from fstore.definitions import Registry
+from fstore.errors import NotMaterializedError, OnlineStoreError
+from fstore.online.generation import (
+    Catalog,
+    Declared,
+    Published,
+    catalogs_of,
+    current_document,
+    declared_document,
+    declared_of,
+)
+from fstore.online.held import PLAIN, decoded, encoded, folded, redeclared, united
+from fstore.online.instants import micros
+from fstore.online.postgres_server import BATCH, PostgresServer, copied, statement
+from fstore.online.protocol import Batch
+from fstore.online.records import Layout
+from fstore.online.spool import Spool
+from fstore.online.succession import is_of_same_columns, layouts, succession
+
+if TYPE_CHECKING:
+    from fstore.online.postgres_store import PostgresGeneration
+
+_TABLE: LiteralString = (
+    "CREATE TABLE {rows} (key bytea NOT NULL, value bytea NOT NULL,"
+    " pushed boolean NOT NULL DEFAULT false)"
+)
+_PUT: LiteralString = (
+    "INSERT INTO {rows} SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::boolean[])"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value, pushed = excluded.pushed"
+)
+
+
+@dataclass
+class PostgresWriter:
+    """The holder of the lock, which is that of its connection."""
+
+    server: PostgresServer
+    connection: psycopg.Connection[Any]
+    current: PostgresGeneration | None
+    settings: Mapping[str, str]
+    lock_timeout: float
+    written: dict[str, tuple[Batch, Published]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A deletion from now on hides what this writer may have read before.
+        row = self.connection.execute(
+            "INSERT INTO fstore.current (namespace, highest) VALUES (%s, 1)"
+            " ON CONFLICT (namespace) DO UPDATE SET highest = fstore.current.highest + 1"
+            " RETURNING highest",
+            (self.server.namespace,),
+        ).fetchone()
+        assert row is not None, "a row was written"
+        self.number = int(row[0])
+        self.spool = Spool(self.settings)
+        self.clean()
+
+    def interrupt(self) -> None:
+        """Make a write that another thread has under way fail soon."""
+        self.spool.interrupt()
+
+    def write(self, batch: Batch) -> Published:
+        """Write a view's rows into a table of their own, unseen until :meth:`publish`."""
+        table = self.server.table(batch.view.reference, self.number)
+        layout = Layout.of(batch.view, batch.columns)
+        with (
+            self.spool.gathered(batch) as (rows, some),
+            self.server.errors("cannot be written"),
+            self.connection.transaction(),
+        ):
+            self._run("DROP TABLE IF EXISTS {rows}", table)
+            self._run(_TABLE, table)
+            copy = statement("COPY {rows} (key, value) FROM STDIN (FORMAT BINARY)", rows=table)
+            with self.connection.cursor().copy(copy) as into:
+                for content in copied(some):
+                    into.write(content)
+            self.connection.execute(
+                statement("ALTER TABLE {rows} ADD PRIMARY KEY (key)", rows=table)
+            )
+            if batch.keep_absent:
+                rows += self._keep_absent(batch, table, layout)
+            self.connection.execute(
+                statement("CREATE INDEX ON {rows} (key) WHERE pushed", rows=table)
+            )
+            self.connection.execute(statement("ANALYZE {rows}", rows=table))
+            counted = self.connection.execute(
+                statement("SELECT count(*) FROM {rows}", rows=table)
+            ).fetchone()
+        published = Published(
+            table,
+            self.number,
+            batch.as_of.astimezone(UTC),
+            datetime.now(UTC),
+            rows,
+            counted[0] if counted else 0,
+        )
+        self.written[batch.view.reference] = (batch, published)
+        return published
+
+    def _run(self, text: LiteralString, table: str) -> psycopg.Cursor[Any]:
+        return self.connection.execute(statement(text, rows=table))
+
+    def _keep_absent(self, batch: Batch, table: str, layout: Layout) -> int:
+        """Copy the published rows of keys that are not there; return how many."""
+        if self.current is None or not is_of_same_columns(self.current, batch):
+            return 0
+        before = self.current.catalog.views[batch.view.reference].file
+        absent = "SELECT FROM {rows} AS new WHERE new.key = old.key"
+        plain = self.connection.execute(
+            statement(
+                "INSERT INTO {rows} (key, value) SELECT key, value FROM {before} AS old"
+                f" WHERE NOT pushed AND NOT EXISTS ({absent})"
+                " RETURNING substring(value FROM %s FOR 4)",
+                rows=table,
+                before=before,
+            ),
+            (layout.followers_at + 1,),
+            binary=True,
+        )
+        kept = sum(1 + int.from_bytes(followers, "little") for (followers,) in plain)
+        pushed = self.connection.execute(
+            statement(
+                f"SELECT key, value FROM {{before}} AS old WHERE pushed AND NOT EXISTS ({absent})",
+                rows=table,
+                before=before,
+            ),
+            binary=True,
+        ).fetchall()
+        rows = {key: decoded(value, layout).rows for key, value in pushed}
+        values = {key: each + PLAIN for key, each in rows.items() if each}
+        self._replace(table, values)
+        return kept + sum(layout.rows_in(rows[key]) for key in values)
+
+    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
+        """Make every view written so far readable, at once, with what is left of pushes."""
+        views, declared = succession(self.current, self.written, registry, keep)
+        catalog = Catalog(self.number, "registry", views)
+        since = micros(pushed_since.astimezone(UTC))
+        seen: dict[tuple[str, bytes], bytes] = {}
+        with self.server.errors("cannot be written"):
+            self._fold(catalog, declared, since, seen)  # most of it, while pushes go on
+            with self.connection.transaction():
+                self.server.hold_pushes(self.connection, self.lock_timeout)
+                self._fold(catalog, declared, since, seen)
+                self.connection.execute(
+                    "UPDATE fstore.current SET stamp = %s, catalog = %s,"
+                    " previous_registry = registry, registry = %s WHERE namespace = %s",
+                    (
+                        uuid.uuid4().hex[:16],
+                        current_document(
+                            catalog, self.current.catalog if self.current else None, self.number
+                        ),
+                        declared_document(declared),
+                        self.server.namespace,
+                    ),
+                )
+        return catalog
+
+    def _fold(
+        self,
+        catalog: Catalog,
+        declared: Declared,
+        since: int,
+        seen: dict[tuple[str, bytes], bytes],
+    ) -> None:
+        """Take over what was pushed and deleted, but for what ``seen`` has as it is."""
+        new_layouts = layouts(catalog, declared)
+        for reference in self.written:
+            if self.current is None or reference not in self.current.catalog.views:
+                continue
+            old_layout, layout = self.current.layouts[reference], new_layouts[reference]
+            if old_layout.key_types != layout.key_types:
+                continue  # keys of another type can be no key of this view
+            view, table = (
+                declared.registry.views_by_reference[reference],
+                catalog.views[reference].file,
+            )
+            for some in self._pushed(reference, table):
+                values = {}
+                for key, old, written in some:
+                    if seen.get((reference, key)) == old:
+                        continue
+                    seen[reference, key] = old
+                    known = redeclared(view, layout, decoded(old, old_layout).known)
+                    rows = decoded(written, layout).rows
+                    values[key] = encoded(folded(layout, rows, known, self.number, since))
+                self._replace(table, values)
+
+    def _pushed(
+        self, reference: str, other: str
+    ) -> Iterator[Sequence[tuple[bytes, bytes, bytes | None]]]:
+        """Yield keys that were pushed or deleted, with what is held now and in another table."""
+        assert self.current is not None
+        now = self.current.catalog.views[reference].file
+        found = self.connection.execute(
+            statement(
+                "SELECT now.key, now.value, other.value FROM {now} AS now"
+                " LEFT JOIN {other} AS other USING (key) WHERE now.pushed",
+                now=now,
+                other=other,
+            ),
+            binary=True,
+        )
+        while some := found.fetchmany(BATCH):
+            yield some
+
+    def _replace(self, table: str, values: Mapping[bytes, bytes]) -> None:
+        kept = {key: value for key, value in values.items() if value}
+        if gone := [key for key, value in values.items() if not value]:
+            self.connection.execute(
+                statement("DELETE FROM {rows} WHERE key = ANY(%s)", rows=table), (gone,)
+            )
+        if kept:
+            flags = [value[-1:] > PLAIN for value in kept.values()]
+            put = statement(_PUT, rows=table)
+            self.connection.execute(put, (list(kept), list(kept.values()), flags))
+
+    def rollback(self) -> Catalog:
+        """Go back to the generation before the current one; it has none before it then.
+
+        Whatever was pushed and deleted since stays.
+        """
+        with self.server.errors("cannot be written"):
+            current, previous, registry = self._documents()
+            if current is None or self.current is None:
+                raise NotMaterializedError(
+                    "Nothing is in the online store yet. Run: fstore materialize"
+                )
+            if previous is None or registry is None:
+                raise NotMaterializedError(
+                    f"Generation {current.generation} has none before it to go back to. "
+                    "Run: fstore materialize"
+                )
+            declared = declared_of(f"fstore.current ({self.server.where})", registry)
+            with self.connection.transaction():
+                self.server.hold_pushes(self.connection, self.lock_timeout)
+                self._unite(previous, declared)
+                self.connection.execute(
+                    "UPDATE fstore.current SET stamp = %s, catalog = %s,"
+                    " registry = previous_registry, previous_registry = NULL WHERE namespace = %s",
+                    (
+                        uuid.uuid4().hex[:16],
+                        current_document(previous, None, self.number),
+                        self.server.namespace,
+                    ),
+                )
+        return previous
+
+    def _unite(self, previous: Catalog, declared: Declared) -> None:
+        assert self.current is not None
+        old_layouts = layouts(previous, declared)
+        for reference, published in previous.views.items():
+            now = self.current.catalog.views.get(reference)
+            if now is None or now.file == published.file:
+                continue
+            view, layout = declared.registry.views_by_reference[reference], old_layouts[reference]
+            layout_now, number = self.current.layouts[reference], published.generation
+            for some in self._pushed(reference, published.file):
+                values = {}
+                for key, new, old in some:
+                    known = decoded(new, layout_now).known
+                    values[key] = encoded(united(view, layout, decoded(old, layout), known, number))
+                self._replace(published.file, values)
+
+    def _documents(self) -> tuple[Catalog | None, Catalog | None, bytes | None]:
+        """Return the current and the previous generation, and the declarations of the latter."""
+        row = self.connection.execute(
+            "SELECT catalog, previous_registry FROM fstore.current WHERE namespace = %s",
+            (self.server.namespace,),
+        ).fetchone()
+        if row is None or row[0] is None:
+            return None, None, None
+        where = f"fstore.current ({self.server.where})"
+        return (*catalogs_of(where, bytes(row[0])), None if row[1] is None else bytes(row[1]))
+
+    def clean(self) -> None:
+        """Drop the tables that no generation needs that can still be read or gone back to."""
+        with suppress(OnlineStoreError, psycopg.Error):  # it can wait until the next time
+            current, previous, _ = self._documents()
+            catalogs = [catalog for catalog in (current, previous) if catalog]
+            needed = {each.file for catalog in catalogs for each in catalog.views.values()}
+            for table in set(self.server.old_tables(self.connection)) - needed:
+                self._run("DROP TABLE {rows}", table)
