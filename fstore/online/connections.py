@@ -36,6 +36,10 @@ class Connections(Generic[C]):
         except IndexError:
             return self._connect(), False
 
+    def fresh(self) -> C:
+        """Return a new connection."""
+        return self._connect()
+
     def give(self, connection: C) -> None:
         """Take a connection back that can be used again."""
         if len(self._idle) < _KEPT:

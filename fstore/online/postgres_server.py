@@ -76,8 +76,11 @@ class PostgresServer:
         except (psycopg.Error, OSError) as error:
             if isinstance(error, FstoreError):
                 raise
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise OnlineStoreError(f"{self.where} {doing}: {said}") from error
+            raise self._said(doing, error) from error
+
+    def _said(self, doing: str, error: Exception) -> OnlineStoreError:
+        words = " ".join(str(error).split()) or type(error).__name__
+        return OnlineStoreError(f"{self.where} {doing}: {words}")
 
     def connect(self) -> psycopg.Connection[Any]:
         """Return a new connection that commits each statement."""
@@ -88,31 +91,26 @@ class PostgresServer:
         connection.execute("SELECT set_config('statement_timeout', %s, false)", (_STATEMENT,))
         return connection
 
-    def ask(self, query: sql.SQL | sql.Composed, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def ask(self, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Return the rows of a query that reads, in one round trip.
 
         What may be a broken connection from before is tried once more, on a new one.
         """
-        with self.errors("cannot be read"):
+        try:
             connection, used = self._idle.take()
             try:
                 rows = _asked(connection, query, values)
-            except psycopg.OperationalError:
+            except BaseException as error:
                 self._idle.drop(connection)
-                if not used or not connection.broken:
+                if not used or not isinstance(error, psycopg.OperationalError):
                     raise
                 self._idle.drop_idle()
-                connection, _ = self._idle.take()
-                try:
-                    rows = _asked(connection, query, values)
-                except BaseException:
-                    self._idle.drop(connection)
-                    raise
-            except BaseException:
-                self._idle.drop(connection)
-                raise
-            self._idle.give(connection)
-            return rows
+                connection = self._idle.fresh()
+                rows = _asked(connection, query, values)
+        except (psycopg.Error, OSError) as error:
+            raise self._said("cannot be read", error) from error
+        self._idle.give(connection)
+        return rows
 
     @contextmanager
     def pushing(self, seconds: float) -> Iterator[psycopg.Connection[Any]]:
@@ -196,7 +194,7 @@ class PostgresServer:
 
 
 def _asked(
-    connection: psycopg.Connection[Any], query: sql.SQL | sql.Composed, values: Sequence[Any]
+    connection: psycopg.Connection[Any], query: bytes, values: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
     return connection.execute(query, values, prepare=True, binary=True).fetchall()
 

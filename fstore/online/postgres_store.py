@@ -40,8 +40,8 @@ from fstore.online.protocol import Lookups, OutdatedError, Writer
 from fstore.online.records import Layout, Row
 from fstore.online.succession import layouts
 
-_STAMP = sql.SQL("SELECT stamp FROM fstore.current WHERE namespace = %s")
-_CURRENT = sql.SQL("SELECT stamp, catalog, registry FROM fstore.current WHERE namespace = %s")
+_STAMP = b"SELECT stamp FROM fstore.current WHERE namespace = %s"
+_CURRENT = b"SELECT stamp, catalog, registry FROM fstore.current WHERE namespace = %s"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class PostgresGeneration:
             parts.append(rows)
             layouts.append(self.layouts[view.reference])
             readers.append(row_reader(view, features, layouts[-1], UNHIDDEN))
-        query = sql.SQL(" UNION ALL ").join(parts)
+        query = sql.SQL(" UNION ALL ").join(parts).as_bytes(None)
         server, stamp = self.server, self.stamp.encode()
 
         def read(wanted: Sequence[tuple[Sequence[bytes | None], int]]) -> list[Sequence[Row]]:
@@ -137,7 +137,7 @@ class PostgresStore:
         self._known = PostgresGeneration(self.server, self.outdated, stamp, current, declared)
         return self._known
 
-    def _ask(self, query: sql.SQL) -> tuple[Any, ...] | None:
+    def _ask(self, query: bytes) -> tuple[Any, ...] | None:
         try:
             rows = self.server.ask(query, (self.server.namespace,))
         except OnlineStoreError as error:

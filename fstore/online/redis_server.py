@@ -120,26 +120,21 @@ class RedisServer:
 
         What may be a broken connection from before is tried once more, on a new one.
         """
-        with self.errors("cannot be read"):
+        try:
             connection, used = self._reading.take()
             try:
                 answers = _asked(connection, commands)
-            except redis.ConnectionError:
+            except BaseException as error:
                 self._reading.drop(connection)
-                if not used:
+                if not used or not isinstance(error, redis.ConnectionError):
                     raise
                 self._reading.drop_idle()
-                connection, _ = self._reading.take()
-                try:
-                    answers = _asked(connection, commands)
-                except BaseException:
-                    self._reading.drop(connection)
-                    raise
-            except BaseException:
-                self._reading.drop(connection)
-                raise
-            self._reading.give(connection)
-            return answers
+                connection = self._reading.fresh()
+                answers = _asked(connection, commands)
+        except (redis.RedisError, OSError) as error:
+            raise OnlineStoreError(f"{self.where} cannot be read: {error}") from error
+        self._reading.give(connection)
+        return answers
 
 
 def _asked(connection: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
