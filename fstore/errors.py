@@ -19,6 +19,7 @@
     │   └── LockTimeoutError         (TimeoutError)
     ├── NotMaterializedError         nothing to read online yet (LookupError)
     ├── OnlineStoreError             the online store's files cannot be read or written (OSError)
+    ├── ServerError                  the HTTP server cannot start as asked (ValueError)
     ├── OutputError                  a result cannot be written where it was asked for (OSError)
     └── QueryError                   the engine refused or failed a query (RuntimeError)
         └── OutOfMemoryError         memory_limit, or temp_directory's disk (MemoryError)
@@ -242,6 +243,10 @@ class NotMaterializedError(FstoreError, LookupError):
 
 class OnlineStoreError(FstoreError, OSError):
     """The online store's files cannot be read or written."""
+
+
+class ServerError(FstoreError, ValueError):
+    """The HTTP server cannot start as asked."""
 
 
 class OutputError(FstoreError, OSError):

@@ -100,6 +100,10 @@ class FeatureStore:
         self._online = online_store(self._project)
         self._reader = OnlineReader(self._online)
 
+    def prepare(self) -> None:
+        """Open what is published, so that the first read does not wait for it."""
+        self._online.generation()
+
     def __enter__(self) -> FeatureStore:
         return self
 
@@ -260,7 +264,7 @@ class FeatureStore:
 
     def status(self) -> Status | None:
         """Return what is online: K, rows and age of every view; None where nothing is."""
-        return status(self._project, self._clock())
+        return status(self._online, self._clock())
 
     def rollback(self) -> Status:
         """Go back to the generation before the current one."""

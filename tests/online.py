@@ -70,7 +70,7 @@ class Online:
         return jobs.materialize(self.project, registry, as_of, views, now=self.now, **options)
 
     def status(self) -> Any:
-        return jobs.status(self.project, self.now)
+        return jobs.status(jobs.online_store(self.project), self.now)
 
     def rollback(self) -> Any:
         return jobs.rollback(self.project, self.now)

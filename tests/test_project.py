@@ -12,6 +12,7 @@ from fstore.definitions import Duration
 from fstore.errors import MissingFileError, ProfileError, ProjectError, UnknownTargetError
 from fstore.project import Attachment, Extension, Project, load_project
 from fstore.project.rendering import Renderer, RenderError
+from fstore.project.serving import Limits
 from fstore.project.warehouse import catalog_name
 
 PROJECT = "name: flights\nprofile: flights\n"
@@ -469,7 +470,11 @@ def test_every_key_of_fstore_yml(folder):
         "fstore.yml",
         """
 online_store: {type: duckdb, path: state, url: {env: URL}}
-server: {host: 127.0.0.1, port: 6566, keys: {env: KEYS}, limits: {rows: 1000}}
+server:
+  host: 0.0.0.0
+  port: 7000
+  keys: [{name: model, key: {env: KEY}}, {name: job, key: {env: KEY}, rights: [read, write]}]
+  limits: {rows: 1000, body: 2MB, seconds: 5}
 memory_limit: 4GB
 threads: 2
 temp_directory: tmp
@@ -477,7 +482,7 @@ lock_timeout: 2 minutes
 push_retention: 3 days
 """,
     )
-    project = folder.load(URL="redis://:sesame@host", KEYS="sesame")
+    project = folder.load(URL="redis://:sesame@host", KEY="sesame" * 3)
     settings = project.settings
     assert settings.online_store.path == str(folder.root / "state")
     assert settings.online_store.url == "redis://:sesame@host"
@@ -485,6 +490,14 @@ push_retention: 3 days
     assert (settings.memory_limit, settings.threads) == ("4GB", 2)
     assert settings.temp_directory == str(folder.root / "tmp")
     assert (settings.lock_timeout, settings.push_retention) == (120.0, Duration(3, "day"))
+    serving = settings.serving
+    assert (serving.host, serving.port) == ("0.0.0.0", 7000)
+    assert serving.limits == Limits(body=2_000_000, rows=1000, seconds=5.0)
+    assert [(key.name, sorted(key.rights)) for key in serving.keys] == [
+        ("model", ["read"]),
+        ("job", ["read", "write"]),
+    ]
+    assert serving.keys[0].secret({"KEY": "sesame" * 3}) == b"sesame" * 3
     assert "sesame" not in repr(project)
 
 
@@ -502,7 +515,26 @@ def test_lock_timeout_may_be_a_number_of_seconds(folder, seconds):
         ("online_store: redis", "online_store: must hold keys and values: type, path, url."),
         ("online_store: {type: redis}", "online_store.type: redis is not an online store of this"),
         ("online_store: {url: 'r://:p@h'}", "online_store.url: write {env: NAME}, an environment"),
-        ("server: {keys: [sesame]}", "server.keys: write {env: NAME}, an environment variable "),
+        ("server: {keys: sesame}", "server.keys: must be a list of {name: ..., key: {env: NAME}"),
+        ("server: {keys: [sesame]}", "server.keys[0]: must be {name: ..., key: {env: NAME}, righ"),
+        ("server: {keys: [{nam: a}]}", "server.keys[0].nam is not a key of fstore.yml; known her"),
+        ("server: {keys: [{key: {env: A}}]}", "server.keys[0].name: must be text: it stands in t"),
+        (
+            "server: {keys: [{name: a, key: sesame}]}",
+            "server.keys[0].key: write {env: NAME}, an environment variable that holds it.",
+        ),
+        (
+            "server: {keys: [{name: a, key: {env: A}, rights: [all]}]}",
+            "server.keys[0].rights: must be a list of read, write.",
+        ),
+        ("server: here", "server: must hold keys and values: host, port, keys, limits."),
+        ("server: {host: 5}", "server.host: must be text."),
+        ("server: {port: 70000}", "server.port: must be a whole number up to 65535."),
+        ("server: {limits: 5}", "server.limits: must hold keys and values: body, rows, seconds."),
+        ("server: {limits: {row: 5}}", "server.limits.row is not a key of fstore.yml; known her"),
+        ("server: {limits: {rows: 0}}", "server.limits.rows: must be a whole number of at least"),
+        ("server: {limits: {seconds: 0}}", "server.limits.seconds: must be a number above 0."),
+        ("server: {limits: {body: big}}", "server.limits.body: 'big' is not a size; write one as"),
         ("server: {prt: 1}", "server.prt is not a key of fstore.yml; known here: host, port, key"),
         (
             "online_store: {url: {env: NONE_SET}}",

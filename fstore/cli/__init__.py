@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import fstore
-from fstore.cli import offline, online, project
+from fstore.cli import offline, online, project, serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -20,6 +20,7 @@ def main() -> None:
       fstore get-historical-features   a training set, correct in time
       fstore materialize               publish the latest values
       fstore get-online-features       read them
+      fstore serve                     read them over HTTP
 
     Exit codes: 0 done, 1 something is wrong, 2 called wrongly, 130 stopped by Ctrl-C.
     """
@@ -39,5 +40,6 @@ for command in (
     online.delete,
     online.status,
     online.rollback,
+    serve.serve,
 ):
     main.add_command(command)

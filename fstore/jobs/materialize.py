@@ -3,7 +3,7 @@
     materialize(project, registry, as_of=None, feature_views=None, *, incremental=False,
                 keep_going=False, force=False, now=<the clock's instant>, progress=None)
         -> Materialization
-    status(project, now=<the clock's instant>) -> Status | None
+    status(store, now=<the clock's instant>) -> Status | None
     rollback(project, now=<the clock's instant>) -> Status
     online_store(project) -> OnlineStore      # for OnlineReader(online_store(project))
 
@@ -243,9 +243,9 @@ def _kept(
     return frozenset(view.reference for view in registry.feature_views if view.online)
 
 
-def status(project: Project, now: datetime) -> Status | None:
+def status(store: OnlineStore, now: datetime) -> Status | None:
     """Return what is online now; None where nothing ever was."""
-    generation = online_store(project).generation()
+    generation = store.generation()
     return None if generation is None else _status(generation.catalog, _utc(now))
 
 

@@ -226,7 +226,9 @@ def _prepare(
     for output in request.outputs:
         feature = find_column(columns[output.join.view.reference], output.feature)
         assert feature is not None, "resolve checked that the feature is there"
-        outputs.append(Output(output.name, feature.type, *places[output.join.name, output.feature]))
+        reference = output.join.view.reference
+        at = places[output.join.name, output.feature]
+        outputs.append(Output(output.name, feature.type, reference, *at))
     return _Plan(tuple(joins), tuple(outputs), key_types, generation.lookups(wants))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +21,7 @@ OUTSIDE_MAX_AGE, NOT_FOUND = "OUTSIDE_MAX_AGE", "NOT_FOUND"
 _UTC_TIME = pa.timestamp("us", tz="UTC")
 
 
-@dataclass(frozen=True)
-class FeatureCells:
+class FeatureCells(NamedTuple):
     """One feature of the answer, a cell for each row asked.
 
     ``times`` are the rows' event times in microseconds since 1970 in UTC, None where nothing was
@@ -31,6 +29,7 @@ class FeatureCells:
     """
 
     type: str  # as DuckDB writes it
+    view: str  # FeatureView.reference
     values: Sequence[Any]
     times: Sequence[int | None]
     fresh: Sequence[int | None]
@@ -60,6 +59,7 @@ class Output(NamedTuple):
 
     name: str
     type: str  # as DuckDB writes it
+    view: str
     join: int
     place: int
 
@@ -88,8 +88,8 @@ class OnlineResponse:
     def features(self) -> dict[str, FeatureCells]:
         """The features by name, in the order of the answer."""
         return {
-            name: FeatureCells(kind, self._found[join][place], *self._found[join][:2])
-            for name, kind, join, place in self._outputs
+            name: FeatureCells(kind, view, self._found[join][place], *self._found[join][:2])
+            for name, kind, view, join, place in self._outputs
         }
 
     def to_dict(self, include_metadata: bool = False) -> dict[str, list[Any]]:
@@ -97,7 +97,7 @@ class OnlineResponse:
         answer = {name: list(values) for name, (_, values) in self.keys.items()}
         found = self._found
         if not include_metadata:
-            for name, _, join, place in self._outputs:
+            for name, _, _, join, place in self._outputs:
                 answer[name] = list(found[join][place])
             return answer
         for name, cells in self.features.items():

@@ -20,6 +20,7 @@ from typing import Any
 
 from fstore.definitions import Duration
 from fstore.errors import ProfileError, RequestError, did_you_mean, listed
+from fstore.project.serving import ServerProblemError, Serving, read_serving
 from fstore.project.yaml_files import read_mapping
 
 FILE_NAME = "fstore.yml"
@@ -35,7 +36,7 @@ KEYS = (
 ONLINE_STORE_KEYS = ("type", "path", "url")
 ONLINE_STORE_TYPES = ("duckdb", "redis", "postgres")
 PUSH_RETENTION = Duration(7, "day")
-SERVER_KEYS = ("host", "port", "keys", "limits")
+SERVING = Serving()
 _MEMORY = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(%|[KMGT]i?B|B)", re.IGNORECASE)
 
 
@@ -63,6 +64,7 @@ class Settings:
     temp_directory: str | None = None  # absolute
     lock_timeout: float = 60.0
     push_retention: Duration = PUSH_RETENTION
+    serving: Serving = SERVING
 
 
 class _KeyProblemError(ValueError):
@@ -82,9 +84,7 @@ def read_settings(directory: Path, env: Mapping[str, str]) -> Settings:
     misnamed = path.with_suffix(".yaml")
     if misnamed.exists() and not path.exists():
         raise ProfileError(misnamed, f"is not read; rename it {FILE_NAME}.")
-    if not path.exists():
-        return Settings()
-    given = read_mapping(path)
+    given = read_mapping(path) if path.exists() else {}
     try:
         return _settings(given, directory, env)
     except _KeyProblemError as problem:
@@ -118,9 +118,6 @@ def with_limits(
 
 def _settings(given: dict[str, Any], directory: Path, env: Mapping[str, str]) -> Settings:
     _only_known(given, KEYS, "")
-    server = _section(given, "server", SERVER_KEYS)
-    if "keys" in server:
-        _from_env(server["keys"], "server.keys", env)
     defaults = Settings()
     temp_directory = _text(given, "temp_directory", "temp_directory", env)
     return Settings(
@@ -130,7 +127,23 @@ def _settings(given: dict[str, Any], directory: Path, env: Mapping[str, str]) ->
         temp_directory=None if temp_directory is None else _absolute(temp_directory, directory),
         lock_timeout=_seconds(given.get("lock_timeout"), defaults.lock_timeout),
         push_retention=_duration(given.get("push_retention"), defaults.push_retention),
+        serving=_serving(given, env),
     )
+
+
+def _serving(given: Mapping[str, Any], env: Mapping[str, str]) -> Serving:
+    section = given.get("server")
+    if section is not None and not isinstance(section, dict):
+        raise _KeyProblemError("server: must hold keys and values: host, port, keys, limits")
+    try:
+        return read_serving(section or {}, env)
+    except ServerProblemError as problem:
+        if problem.known:
+            raise _KeyProblemError(
+                f"server.{problem.key} {problem}; known here: {listed(problem.known)}",
+                did_you_mean(problem.key.rpartition(".")[2], problem.known),
+            ) from None
+        raise _KeyProblemError(f"server.{problem.key}: {problem}") from None
 
 
 def _online_store(

@@ -1,0 +1,97 @@
+"""What the server counts, for Prometheus; the processes of one server are summed up.
+
+PROMETHEUS_MULTIPROC_DIR names the folder in which they count; it is set before this is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from fstore.online.response import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+
+if TYPE_CHECKING:
+    from fstore.jobs.materialize import Status
+    from fstore.online.response import FeatureCells
+
+_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
+_SECONDS = Histogram(
+    "fstore_request_seconds", "Time from a request's last byte to its answer", ["route"],
+    buckets=_BUCKETS, registry=None,
+)  # fmt: skip
+_RESPONSES = Counter(
+    "fstore_responses_total", "Answers by status", ["route", "status"], registry=None
+)
+_CELLS = Counter(
+    "fstore_feature_values_total", "Values answered by status", ["view", "status"], registry=None
+)
+_STATUSES = (PRESENT, NULL_VALUE, OUTSIDE_MAX_AGE, NOT_FOUND)
+_children: dict[tuple[str, int], tuple[Histogram, Counter]] = {}
+_cells: dict[str, list[Counter]] = {}
+
+
+def count_request(route: str, status: int, seconds: float) -> None:
+    """Count one answered request."""
+    found = _children.get((route, status))
+    if found is None:
+        found = _SECONDS.labels(route), _RESPONSES.labels(route, str(status))
+        _children[route, status] = found
+    found[0].observe(seconds)
+    found[1].inc()
+
+
+def count_features(features: Mapping[str, FeatureCells]) -> None:
+    """Count the values of an answer by view and status."""
+    counted: dict[str, list[int]] = {}
+    rows: dict[int, tuple[int, int]] = {}  # of one view: not found, too old
+    for cells in features.values():
+        known = rows.get(id(cells.times))
+        if known is None:
+            missing = cells.times.count(None)
+            known = rows[id(cells.times)] = missing, cells.fresh.count(None) - missing
+        missing, stale = known
+        nulls = cells.values.count(None) - missing - stale
+        sums = counted.setdefault(cells.view, [0, 0, 0, 0])
+        sums[0] += len(cells.values) - nulls - missing - stale
+        sums[1] += nulls
+        sums[2] += stale
+        sums[3] += missing
+    for view, sums in counted.items():
+        counters = _cells.get(view)
+        if counters is None:
+            counters = _cells[view] = [_CELLS.labels(view, status) for status in _STATUSES]
+        for counter, amount in zip(counters, sums, strict=True):
+            if amount:
+                counter.inc(amount)
+
+
+class _Freshness(Collector):
+    """Reads the status of the store at each scrape."""
+
+    def __init__(self, status: Callable[[], Status | None]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        found = self._status()
+        generation = GaugeMetricFamily("fstore_generation", "The generation that is online")
+        generation.add_metric([], found.generation if found else 0)
+        yield generation
+        age = GaugeMetricFamily(
+            "fstore_view_age_seconds", "Time since a view's as_of", labels=["view"]
+        )
+        for view in found.views if found else ():
+            age.add_metric([view.view], view.age.total_seconds())
+        yield age
+
+
+def exposition(status: Callable[[], Status | None]) -> bytes:
+    """Return the metrics of all processes in Prometheus' text format."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(_Freshness(status))
+    return generate_latest(registry)

@@ -1,0 +1,158 @@
+"""What the server offers, as an OpenAPI document, and as a page that shows it."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+import fstore
+
+_ERROR = {"description": "What is wrong, in a sentence", "content": {"application/json": {}}}
+_ANY = {"type": ["string", "number", "integer", "boolean", "null"]}
+_COLUMNS = {
+    "type": "object",
+    "description": "A list of values for each column",
+    "additionalProperties": {"type": "array", "items": _ANY},
+}
+_FEATURES_ASKED = {
+    "type": "object",
+    "required": ["entities"],
+    "properties": {
+        "entities": _COLUMNS,
+        "features": {"type": "array", "items": {"type": "string"}, "example": ["view:feature"]},
+        "feature_service": {"type": ["string", "null"]},
+        "full_feature_names": {"type": "boolean", "default": False},
+    },
+    "example": {"features": ["view:feature"], "entities": {"join_key": [1, 2]}},
+}
+_RESULT = {
+    "type": "object",
+    "required": ["values", "statuses", "event_timestamps"],
+    "properties": {
+        "values": {"type": "array"},
+        "statuses": {
+            "type": "array",
+            "items": {"enum": ["PRESENT", "NULL_VALUE", "OUTSIDE_MAX_AGE", "NOT_FOUND"]},
+        },
+        "event_timestamps": {"type": "array", "items": {"type": "string"}},
+    },
+}
+_FEATURES = {
+    "type": "object",
+    "required": ["metadata", "results"],
+    "properties": {
+        "metadata": {
+            "type": "object",
+            "properties": {"feature_names": {"type": "array", "items": {"type": "string"}}},
+        },
+        "results": {"type": "array", "items": _RESULT},
+    },
+}
+_PUSHED = {
+    "type": "object",
+    "required": ["push_source_name", "df"],
+    "properties": {
+        "push_source_name": {"type": "string", "description": "The name of the feature view"},
+        "df": _COLUMNS,
+        "to": {"enum": ["online", "offline", "online_and_offline"], "default": "online"},
+    },
+}
+_COUNTS = {
+    "type": "object",
+    "properties": {"rows": {"type": "integer"}, "refused": {"type": "integer"}},
+}
+_REFUSALS = {
+    "401": "no known key",
+    "403": "the key has not this right",
+    "404": "an unknown name",
+    "413": "a body or a number of rows that is too big",
+    "422": "a request that cannot be answered as asked",
+    "503": "nothing is published yet, or not answered in time",
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document of the server."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fstore",
+            "version": fstore.__version__,
+            "description": "Online features. Reads are compatible with Feast's HTTP server.",
+        },
+        "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "paths": {
+            "/get-online-features": _post(
+                "The features of entities, as they are now", _FEATURES_ASKED, _FEATURES
+            ),
+            "/push": _post("Rows of a view, on disk when this is answered", _PUSHED, _COUNTS),
+            "/health": {
+                "get": {
+                    "summary": "Whether there is something to read, and how old it is",
+                    "responses": {
+                        "200": _json("Ready", {"type": "object"}),
+                        "503": _json("Not ready", {"type": "object"}),
+                    },
+                }
+            },
+            "/metrics": {
+                "get": {
+                    "summary": "Counts and latencies for Prometheus",
+                    "security": [{}, {"key": []}],
+                    "responses": {
+                        "200": {"description": "Metrics", "content": {"text/plain": {}}},
+                        "401": _ERROR,
+                        "403": _ERROR,
+                    },
+                }
+            },
+        },
+    }
+
+
+def _post(summary: str, asked: dict[str, Any], answered: dict[str, Any]) -> dict[str, Any]:
+    refusals = {
+        status: {**_ERROR, "description": f"{_ERROR['description']}: {meaning}"}
+        for status, meaning in _REFUSALS.items()
+    }
+    return {
+        "post": {
+            "summary": summary,
+            "security": [{}, {"key": []}],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
+            "responses": {"200": _json("Done", answered), **refusals},
+        }
+    }
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def page() -> bytes:
+    """Return the document as a page of HTML that needs nothing else."""
+    found = document()
+    parts = []
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2>")
+            parts.append(f"<p>{escape(operation['summary'])}.</p>")
+            if "requestBody" in operation:
+                schema = operation["requestBody"]["content"]["application/json"]["schema"]
+                parts.append(f"<h3>Body</h3><pre>{escape(json.dumps(schema, indent=1))}</pre>")
+            rows = "".join(
+                f"<tr><td>{status}</td><td>{escape(answer['description'])}</td></tr>"
+                for status, answer in operation["responses"].items()
+            )
+            parts.append(f"<h3>Answers</h3><table>{rows}</table>")
+    style = (
+        "body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
+        "pre{background:#f4f4f4;padding:1rem;overflow:auto}td{padding:.1rem 1rem .1rem 0}"
+    )
+    title = escape(f"{found['info']['title']} {found['info']['version']}")
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+        f"<style>{style}</style><h1>{title}</h1><p>{escape(found['info']['description'])} "
+        f'<a href="/openapi.json">openapi.json</a></p>{"".join(parts)}</html>'
+    ).encode()

@@ -1,0 +1,84 @@
+"""The bodies that clients send, read and checked: what is wrong is said before any work starts."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from fstore.server.refusals import RefusedError
+
+
+class FeaturesAsked(NamedTuple):
+    """A request for features, as FeatureStore.get_online_features takes it."""
+
+    features: list[str] | None
+    feature_service: str | None
+    entities: dict[str, list[Any]]
+    full_feature_names: bool | None
+    rows: int
+
+
+class RowsPushed(NamedTuple):
+    """A push, as FeatureStore.push takes it."""
+
+    view: str
+    rows: dict[str, list[Any]]
+    to: str
+
+
+def features_asked(body: bytes, most_rows: int) -> FeaturesAsked:
+    """Read the body of get-online-features; RefusedError where it is none, or has too many rows."""
+    given = _object(body)
+    entities = _columns(given.get("entities"), "entities", most_rows)
+    features, service = given.get("features"), given.get("feature_service")
+    if service is not None and not isinstance(service, str):
+        raise RefusedError(422, "feature_service must be text.")
+    if features is not None and (
+        not isinstance(features, list) or not all(isinstance(each, str) for each in features)
+    ):
+        raise RefusedError(422, 'features must be a list of text: ["view:feature"].')
+    full = given.get("full_feature_names")
+    if not isinstance(full, bool | None):
+        raise RefusedError(422, "full_feature_names must be true or false.")
+    return FeaturesAsked(
+        features=features or None,  # [] beside a service, as Feast's client sends it
+        feature_service=service,
+        entities=entities,
+        full_feature_names=full or None,  # false says nothing of a service that sets it
+        rows=len(next(iter(entities.values()))) if entities else 1,
+    )
+
+
+def rows_pushed(body: bytes, most_rows: int) -> RowsPushed:
+    """Read the body of push; RefusedError where it is none, or has too many rows."""
+    given = _object(body)
+    view, to = given.get("push_source_name"), given.get("to", "online")
+    if not isinstance(view, str):
+        raise RefusedError(422, "push_source_name must be the name of a feature view.")
+    if not isinstance(to, str):
+        raise RefusedError(422, "to must be online, offline or online_and_offline.")
+    return RowsPushed(view, _columns(given.get("df"), "df", most_rows), to)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RefusedError(422, f"The body is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise RefusedError(422, "The body must be a JSON object.")
+    return given
+
+
+def _columns(given: object, name: str, most_rows: int) -> dict[str, list[Any]]:
+    if not isinstance(given, dict):
+        raise RefusedError(422, f"{name} must be an object of lists: one for each column.")
+    for column, values in given.items():
+        if not isinstance(values, list):
+            raise RefusedError(422, f"{name}.{column} must be a list.")
+        if len(values) > most_rows:
+            raise RefusedError(
+                413, f"{name} has {len(values)} rows, and this server takes {most_rows} at a time."
+            )
+    return given
