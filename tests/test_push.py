@@ -86,6 +86,14 @@ def test_a_null_and_a_row_of_the_future(online: Online) -> None:
     assert online.x(2) == [21]
 
 
+def test_a_read_under_way_sees_the_push_that_came_in_meanwhile(online: Online) -> None:
+    online.push([row(1, LATE, 11)])
+    online.now = NOW + timedelta(seconds=1)
+    online.push([row(1, online.now.isoformat(), 12)])
+    online.now = NOW  # a reader took its instant, and then what was pushed
+    assert online.x(1) == [12]
+
+
 def test_ttl_is_applied_to_pushes_at_the_read(tmp_path: Path) -> None:
     online = Online(tmp_path, [stats([], ttl="2 days")])
     online.materialize()

@@ -79,7 +79,13 @@ def row_reader(
         return rows
 
     def settled(record: int, content: Any, heard: Known | None, at: int) -> tuple[Row | None, Any]:
-        """Return the raw row to see where a key has several, or was pushed or deleted."""
+        """Return the raw row to see where a key has several, or was pushed or deleted.
+
+        A key is read as of its last push at the earliest: what was seen before that is forgotten,
+        and another process's push may be taken in after the read's instant was.
+        """
+        if heard and heard.versions:
+            at = max(at, max(version.entry.received for version in heard.versions))
         published = None
         if record >= 0 and (heard is None or heard.hides < generation):
             for place in range(unpack(content, record)[2] + 1):
