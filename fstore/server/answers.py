@@ -64,7 +64,8 @@ def _stamps(times: Sequence[int | None]) -> orjson.Fragment:
     try:
         return orjson.Fragment(orjson.dumps(counts.view("<M8[us]"), option=option))
     except TypeError:  # an infinity, which has no date
-        return orjson.Fragment(orjson.dumps([stamp(moment(each or 0)) for each in times]))
+        stamps = [NO_TIME if each is None else stamp(moment(each)) for each in times]
+        return orjson.Fragment(orjson.dumps(stamps))
 
 
 def stamp(instant: datetime) -> str:
