@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from pathlib import Path
 
@@ -91,7 +91,11 @@ class RedisServer(Server):
     @property
     def command(self) -> list[str]:
         options = f"--port {self.port} --bind 127.0.0.1 --save  --appendonly yes --appendfsync no"
-        return [program("redis-server", "redis-server"), *options.split(" ")]
+        return [program("redis-server", "redis-server"), *options.split(" "), *self.options]
+
+    def __init__(self, options: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.options = tuple(options)
 
     @property
     def url(self) -> str:
@@ -101,7 +105,7 @@ class RedisServer(Server):
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
                 probe.sendall(b"PING\r\n")
-                return probe.recv(64).startswith(b"+PONG")
+                return probe.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
 

@@ -184,7 +184,7 @@ class PostgresServer:
                 raise self._timed_out(seconds, (held and held[0]) or "another process")
             time.sleep(_BETWEEN_TRIES)
 
-    def old_tables(self, connection: psycopg.Connection[Any]) -> list[str]:
+    def tables_of_rows(self, connection: psycopg.Connection[Any]) -> list[str]:
         """Return the names of all tables of rows of this namespace."""
         found = connection.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)",

@@ -177,10 +177,8 @@ class PostgresStore:
     def _append(
         self, connection: psycopg.Connection[Any], generation: PostgresGeneration, entry: Entry
     ) -> int:
-        view, layout = (
-            generation.registry.views_by_reference[entry.view],
-            generation.layouts[entry.view],
-        )
+        view = generation.registry.views_by_reference[entry.view]
+        layout = generation.layouts[entry.view]
         now = connection.execute(
             "SELECT stamp, highest FROM fstore.current WHERE namespace = %s",
             (self.server.namespace,),
@@ -209,20 +207,26 @@ class PostgresStore:
         """Wait for the lock and hold it for the block; what is not published then is dropped."""
         with self.server.writing(lock_timeout) as connection:
             with self.server.errors("cannot be written"):
+                current = self._readable(connection)
                 writer = PostgresWriter(
-                    self.server, connection, self._readable(), self._settings, lock_timeout
+                    self.server, connection, current, self._settings, lock_timeout
                 )
             try:
                 yield writer
             finally:
                 writer.clean()
 
-    def _readable(self) -> PostgresGeneration | None:
+    def _readable(self, connection: psycopg.Connection[Any]) -> PostgresGeneration | None:
         """Return the current generation for a writer, who also replaces a damaged one."""
         try:
-            return self.generation()
+            current = self.generation()
         except OnlineStoreError:
             return None
+        if current is not None:
+            files = {each.file for each in current.catalog.views.values()}
+            if files - set(self.server.tables_of_rows(connection)):
+                return None
+        return current
 
 
 def _exchange(

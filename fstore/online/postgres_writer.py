@@ -291,5 +291,5 @@ class PostgresWriter:
             current, previous, _ = self._documents()
             catalogs = [catalog for catalog in (current, previous) if catalog]
             needed = {each.file for catalog in catalogs for each in catalog.views.values()}
-            for table in set(self.server.old_tables(self.connection)) - needed:
+            for table in set(self.server.tables_of_rows(self.connection)) - needed:
                 self._run("DROP TABLE {rows}", table)
