@@ -6,6 +6,7 @@ off every write in turn, wherever it is. A small file system of its own does so 
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import resource
@@ -101,6 +102,24 @@ def test_push(online: Online) -> None:
         assert online.x(0, PUSHED) == [2, 1]
     assert attempt(online.directory, "online", None) == "done"
     assert online.x(0, PUSHED) == [4, 1]
+
+
+def test_a_reader_forgets_a_push_that_could_not_be_synced(
+    online: Online, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, sync = Online.at(online.directory), os.fsync
+
+    def broken(_: int) -> None:
+        assert other.x(0) == [4]  # whole in the file, and not acknowledged
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OnlineStoreError, match="Input/output error"):
+        online.push(pushed(4, "2024-01-04"))
+    monkeypatch.setattr(os, "fsync", sync)
+    assert other.x(0) == online.x(0) == [2]
+    online.push(pushed(5, "2024-01-05"))
+    assert other.x(0) == online.x(0) == [5]
 
 
 @pytest.mark.parametrize("to", ["offline", "online_and_offline"])

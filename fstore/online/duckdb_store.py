@@ -208,7 +208,12 @@ class DuckDBStore:
                 )
             if entry.kind == DELETE:
                 entry = replace(entry, hides=hides_up_to(self.folder))
-            return generation.log.append(entry)
+            try:
+                return generation.log.append(entry)
+            except OSError:  # a reader may have seen it whole, before it was cut off: begin anew
+                with suppress(OSError):
+                    os.utime(self._current)
+                raise
 
     @contextmanager
     def writer(self, lock_timeout: float) -> Iterator[FileWriter]:
