@@ -45,7 +45,7 @@ demo: $(VENV)/.demo  ## flights in, features, a trained model and online answers
 	$(PY) -m demo
 
 .PHONY: test
-test: $(VENV)/.dev  ## every test but the soak
+test: $(VENV)/.dev benchmarks/.venv-feast/.done  ## every test but the soak
 	$(PY) -m pytest -n 2
 
 .PHONY: check
