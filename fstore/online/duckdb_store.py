@@ -163,6 +163,8 @@ class DuckDBStore:
                     opened.log.refresh()
                 except FileNotFoundError:  # replaced twice in between
                     continue
+                if not opened.log.is_there and self._stamp() != stamp:
+                    continue  # the log went with its generation: that is not a log without pushes
                 self._open = (stamp, opened)
                 return opened
         raise OnlineStoreError(f"{self.folder} lacks files that {CURRENT} names: copy it again.")

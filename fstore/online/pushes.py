@@ -45,6 +45,11 @@ class PushLog:
         self.known: dict[str, dict[bytes, Known]] = {reference: {} for reference in views}
         self.order: dict[str, int] = {}  # of the entries, by id
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there was a file when it was last asked for."""
+        return self._descriptor is not None
+
     def refresh(self) -> None:
         """Take in what was appended since. OnlineStoreError where the log is damaged."""
         if self._descriptor is None:
