@@ -20,6 +20,7 @@ from fstore.online.declared import decode, encode
 from fstore.online.duckdb_store import DuckDBStore
 from fstore.online.instants import micros
 from fstore.online.lock import locked
+from fstore.online.pushes import PushLog
 from fstore.online.reader import OnlineReader
 from fstore.online.records import Cells
 from tests.harness import Service, View
@@ -134,6 +135,23 @@ def test_a_generation_that_is_held_stays_readable(online: Online) -> None:
         online.materialize()
     assert "stats.3.duckdb" not in files(online)
     assert list(lookup([(1).to_bytes(8, "little")], micros(NOW))) == [row]
+
+
+def test_a_reader_that_two_publishes_overtake_does_not_miss_the_pushes(
+    online: Online, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, refresh = DuckDBStore(online.folder.parent), PushLog.refresh
+
+    def overtaken(log: PushLog) -> None:
+        monkeypatch.setattr(PushLog, "refresh", refresh)
+        online.materialize()
+        online.materialize()
+        refresh(log)
+
+    monkeypatch.setattr(PushLog, "refresh", overtaken)
+    generation = store.generation()
+    assert generation is not None and generation.log.is_there
+    assert generation.catalog.generation == 3
 
 
 def test_an_image_that_is_missing_or_strange_is_made_again(online: Online) -> None:

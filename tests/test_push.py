@@ -32,7 +32,6 @@ from fstore.errors import (
 )
 from fstore.jobs.materialize import online_store
 from fstore.jobs.push import delete
-from fstore.online.pushes import PushLog
 from tests.harness import View
 from tests.online import DAY, NOW, STATS_META, Online, stats
 
@@ -320,22 +319,6 @@ def test_rollback_brings_back_a_push_that_was_folded(online: Online) -> None:
     assert online.x(1) == [12]
     online.rollback()
     assert online.x(1) == [11]
-
-
-def test_a_reader_is_overtaken_by_two_publishes(
-    online: Online, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    online.push([row(1, LATE, 11)])
-    reader, refresh = Online.at(online.directory), PushLog.refresh
-
-    def overtaken(log: PushLog) -> None:
-        monkeypatch.setattr(PushLog, "refresh", refresh)
-        online.materialize()
-        online.materialize()
-        refresh(log)
-
-    monkeypatch.setattr(PushLog, "refresh", overtaken)
-    assert reader.x(1) == [11]
 
 
 def test_changed_features(online: Online) -> None:
