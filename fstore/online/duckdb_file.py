@@ -119,7 +119,7 @@ def stored_rows(
         for batch in cursor.sql(keyvalue.scan(view, columns)).to_arrow_reader(_BATCH_ROWS):
             *cells, events, settles, ends = batch.columns
             keys = [
-                to_python(pa.chunked_array([column]), kind.type)
+                to_python(pa.chunked_array([column]), kind)
                 for column, kind in zip(cells[:width], layout.key.types, strict=True)
             ]
             encoded = layout.key.encode_columns(keys, batch.num_rows)

@@ -26,7 +26,8 @@ from fstore.errors import (
     listed,
 )
 from fstore.online.instants import micros
-from fstore.online.keys import KeyCodec, KeyType, NotAKeyError
+from fstore.online.key_bytes import KeyCodec
+from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.protocol import Generation, Lookups, OnlineStore, OutdatedError
 from fstore.online.records import Cells, Layout
 from fstore.online.response import OnlineResponse, Output
@@ -126,6 +127,7 @@ class OnlineReader:
 class _JoinPlan:
     join: Join
     key: KeyCodec
+    key_types: tuple[KeyType, ...]
     as_of: datetime
     first: int  # as_of in microseconds: no read is of an instant before
     nothing: Sequence[Sequence[Any]]  # the columns of no row
@@ -148,7 +150,7 @@ class _Plan:
             if not rows.count:
                 continue
             columns = []
-            for (key, column), kind in zip(plan.join.keys, plan.key.types, strict=True):
+            for (key, column), kind in zip(plan.join.keys, plan.key_types, strict=True):
                 values = _key_values(rows, plan.join, key, column, kind)
                 if column not in keys:
                     keys[column] = (self.key_types[column], values)
@@ -217,11 +219,12 @@ def _prepare(
             places[join.name, name] = len(joins), place
         key = Layout.of(view, built).key
         for (_, column), kind in zip(join.keys, key.types, strict=True):
-            key_types.setdefault(column, kind.type)
+            key_types.setdefault(column, kind)
         as_of = generation.catalog.views[view.reference].as_of
         nothing = ((),) * (Cells.HEAD + len(carried))
         wants.append((view, carried))
-        joins.append(_JoinPlan(join, key, as_of, micros(as_of), nothing))
+        kinds = tuple(KeyType(kind) for kind in key.types)
+        joins.append(_JoinPlan(join, key, kinds, as_of, micros(as_of), nothing))
     outputs = []
     for output in request.outputs:
         feature = find_column(columns[output.join.view.reference], output.feature)

@@ -23,7 +23,7 @@ import pyarrow as pa
 from fstore.compile.types import find_column
 from fstore.definitions import Column, FeatureView
 from fstore.online.cells import Codec, codec_of
-from fstore.online.keys import KeyCodec, KeyType
+from fstore.online.key_bytes import KeyCodec
 
 ALWAYS = 2**63 - 1  # DuckDB's infinity: an end that never comes
 NEVER = -ALWAYS  # its -infinity, which orders below every time: an A that is NULL
@@ -72,7 +72,7 @@ class Layout:
 
     @cached_property
     def key(self) -> KeyCodec:
-        return KeyCodec(tuple(KeyType(kind) for kind in self.key_types))
+        return KeyCodec(self.key_types)
 
     @cached_property
     def codecs(self) -> tuple[Codec, ...]:
