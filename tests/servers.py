@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -79,6 +80,16 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def pause(self, number: int = signal.SIGSTOP) -> None:
+        """The server and its children stand still: they take what is sent, and answer nothing."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        for pid in (self.process.pid, *map(int, children.split())):
+            os.kill(pid, number)
+
+    def go_on(self) -> None:
+        self.pause(signal.SIGCONT)
+
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
@@ -139,7 +150,7 @@ class PostgresServer(Server):
     def kill(self) -> None:
         """SIGQUIT: no checkpoint, and none of its processes stays."""
         assert self.process is not None
-        self.process.send_signal(3)
+        self.process.send_signal(signal.SIGQUIT)
         self.process.wait()
 
     def ready(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,13 +17,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from fstore import FeatureStore
 from fstore.errors import LockTimeoutError, NotMaterializedError, OnlineStoreError, ProfileError
 from fstore.jobs import materialize as jobs
 from fstore.online import redis_lock
 from fstore.online.servers import server_store
 from tests import servers
 from tests.harness import View
-from tests.online import STATS_COLUMNS, STATS_META, Online, materialize_at, stats
+from tests.online import NOW, STATS_COLUMNS, STATS_META, Online, materialize_at, stats
 from tests.servers import Server
 
 KINDS = tuple(servers.SERVERS)
@@ -104,6 +106,18 @@ def test_keys_of_another_type_begin_anew(kind: str, tmp_path: Path) -> None:
     online.change([View("stats", columns, [["1", EARLY, 2, "a"]], meta=STATS_META)])
     online.materialize()
     assert online.x("1") == [2]
+
+
+def test_a_host_that_only_serves_needs_neither_dbt_nor_warehouse(kind: str, tmp_path: Path) -> None:
+    online = Online(tmp_path, [valued(1)])
+    online.materialize()
+    shutil.rmtree(tmp_path / "target")
+    (tmp_path / "wh.duckdb").unlink()
+    with FeatureStore(tmp_path, clock=lambda: NOW) as store:
+        store.push("stats", [row(2, EARLY, 2)])
+        answer = store.get_online_features(["stats:x"], [{"k": 1}, {"k": 2}])
+        assert answer.to_dict() == {"k": [1, 2], "x": [1, 2]}
+        assert store.status().views[0].keys == 1
 
 
 def test_two_projects_share_a_server(kind: str, tmp_path: Path) -> None:
@@ -332,6 +346,21 @@ def test_a_server_that_is_gone_is_said_and_found_again(own: Server, tmp_path: Pa
     assert online.x(1) == [2]
     online.materialize()
     assert online.x(1) == [2]
+
+
+def test_a_server_that_does_not_answer_is_given_up(own: Server, tmp_path: Path) -> None:
+    online = Online(tmp_path, [valued(1)])
+    online.materialize()
+    assert online.x(1) == [1]
+    own.pause()
+    try:
+        began = time.monotonic()
+        with pytest.raises(OnlineStoreError, match=rf" at 127.0.0.1:{own.port} cannot be read: "):
+            online.x(1)
+        assert 4 < time.monotonic() - began < 8
+    finally:
+        own.go_on()
+    assert online.x(1) == [1]
 
 
 def test_acknowledged_pushes_outlive_the_server(own: Server, tmp_path: Path) -> None:

@@ -30,15 +30,39 @@ CREATE TABLE IF NOT EXISTS fstore.current (
     previous_registry bytea    -- and of the one before it
 )
 """
-# Seconds and milliseconds that a connection, a lost packet and an answer may take, unless the url
-# says others.
+_SECONDS = 5.0  # that an answer to a read may take
+# Seconds and milliseconds that connecting and a lost packet may take, unless the url says others.
 _LIMITS = {"connect_timeout": 5, "tcp_user_timeout": 5000, "keepalives_idle": 5}
-_STATEMENT = "5s"
 _BETWEEN_TRIES = 0.05
 _WRITER, _PUSHES = 1, 2  # which advisory lock
 _COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
 _PAIR, _LENGTH = struct.Struct(">hi"), struct.Struct(">i")
+
+
+class _SilentError(psycopg.OperationalError):
+    """The server has not answered in time."""
+
+
+class _Bounded(psycopg.Connection[Any]):
+    """A connection that waits no longer for an answer than :attr:`patience`, in seconds."""
+
+    patience = _SECONDS
+
+    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        return super().wait(self._in_time(gen), *args, **options)
+
+    def _in_time(self, gen: Any) -> Any:
+        deadline = time.monotonic() + self.patience
+        state = next(gen)
+        while True:
+            ready = yield state
+            if not ready and time.monotonic() >= deadline:
+                raise _SilentError(f"no answer within {self.patience:g} s")
+            try:
+                state = gen.send(ready)
+            except StopIteration as done:
+                return done.value
 
 
 class PostgresServer:
@@ -59,7 +83,7 @@ class PostgresServer:
         digest = sha256(self.namespace.encode()).digest()
         self._lock = int.from_bytes(digest[:4], "big", signed=True)
         self._tables = f"rows_{digest[:6].hex()}_"
-        self._idle: Connections[Any] = Connections(self._reading, lambda each: each.close())
+        self._idle: Connections[_Bounded] = Connections(self._reading, lambda each: each.close())
 
     def __repr__(self) -> str:
         return f"PostgresServer({self.where}, {self.namespace})"
@@ -86,10 +110,8 @@ class PostgresServer:
         """Return a new connection that commits each statement."""
         return psycopg.connect(self._conninfo, autocommit=True, application_name=_this_name())
 
-    def _reading(self) -> psycopg.Connection[Any]:
-        connection = self.connect()
-        connection.execute("SELECT set_config('statement_timeout', %s, false)", (_STATEMENT,))
-        return connection
+    def _reading(self) -> _Bounded:
+        return _Bounded.connect(self._conninfo, autocommit=True, application_name=_this_name())
 
     def ask(self, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Return the rows of a query that reads, in one round trip.
@@ -102,11 +124,16 @@ class PostgresServer:
                 rows = _asked(connection, query, values)
             except BaseException as error:
                 self._idle.drop(connection)
-                if not used or not isinstance(error, psycopg.OperationalError):
+                broken = isinstance(error, psycopg.OperationalError)
+                if not used or not broken or isinstance(error, _SilentError):
                     raise
                 self._idle.drop_idle()
                 connection = self._idle.fresh()
-                rows = _asked(connection, query, values)
+                try:
+                    rows = _asked(connection, query, values)
+                except BaseException:
+                    self._idle.drop(connection)
+                    raise
         except (psycopg.Error, OSError) as error:
             raise self._said("cannot be read", error) from error
         self._idle.give(connection)
@@ -116,6 +143,7 @@ class PostgresServer:
     def pushing(self, seconds: float) -> Iterator[psycopg.Connection[Any]]:
         """Give a connection in a transaction that a publish waits for, and which waits for one."""
         connection, _ = self._idle.take()
+        connection.patience = seconds + _SECONDS
         try:
             with connection.transaction():
                 self._set_lock_timeout(connection, seconds)
@@ -131,6 +159,7 @@ class PostgresServer:
         except BaseException:
             self._idle.drop(connection)
             raise
+        connection.patience = _SECONDS
         self._idle.give(connection)
 
     def hold_pushes(self, connection: psycopg.Connection[Any], seconds: float) -> None:
@@ -193,9 +222,7 @@ class PostgresServer:
         return [name for (name,) in found]
 
 
-def _asked(
-    connection: psycopg.Connection[Any], query: bytes, values: Sequence[Any]
-) -> list[tuple[Any, ...]]:
+def _asked(connection: _Bounded, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return connection.execute(query, values, prepare=True, binary=True).fetchall()
 
 

@@ -12,14 +12,28 @@ from fstore.online.held import UNHIDDEN, found
 from fstore.online.lookup import row_reader
 from fstore.online.protocol import Lookups
 from fstore.online.records import Layout, Row
-from fstore.online.redis_server import RedisServer
+from fstore.online.redis_server import RedisServer, command
 from fstore.online.succession import layouts
 
 MARKER, NO_KEY = b"-", b"+"  # fields that are no key's: those begin with =
 
 
-def _field(key: bytes | None) -> bytes:
-    return NO_KEY if key is None else b"=" + key
+def _rows_command(name: str, size: int | None) -> Callable[[Sequence[bytes | None]], bytes]:
+    """Return the function from keys to the command that reads their values, the marker first."""
+    hash_name = name.encode()
+    parts = (b"HMGET", hash_name, MARKER)
+    start = command(*parts).partition(b"\r\n")[2]
+    before = b"$%d\r\n=" % (1 + (size or 0))
+    between = b"\r\n" + before
+
+    def pack(keys: Sequence[bytes | None]) -> bytes:
+        if size is None or None in keys:
+            fields = [NO_KEY if key is None else b"=" + key for key in keys]
+            return command(*parts, *fields)
+        joined = between.join(keys)  # type: ignore[arg-type]  # no None among them
+        return b"*%d\r\n%b%b%b\r\n" % (len(parts) + len(keys), start, before, joined)
+
+    return pack
 
 
 @dataclass(frozen=True)
@@ -55,8 +69,11 @@ class RedisGeneration:
         return self.server.name("pushed", self.catalog.views[reference].file)
 
     def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
-        names = [self.rows_name(view.reference) for view, _ in asked]
         layouts = [self.layouts[view.reference] for view, _ in asked]
+        commands = [
+            _rows_command(self.rows_name(view.reference), layout.key.size)
+            for (view, _), layout in zip(asked, layouts, strict=True)
+        ]
         readers = [
             row_reader(view, features, layout, UNHIDDEN)
             for (view, features), layout in zip(asked, layouts, strict=True)
@@ -64,17 +81,8 @@ class RedisGeneration:
         ask, stamp = self.server.ask, self.stamp
 
         def read(wanted: Sequence[tuple[Sequence[bytes | None], int]]) -> list[Sequence[Row]]:
-            answers = ask(
-                [
-                    (
-                        "HMGET",
-                        name,
-                        MARKER,
-                        *[NO_KEY if key is None else b"=" + key for key in keys],
-                    )
-                    for name, (keys, _) in zip(names, wanted, strict=True)
-                ]
-            )
+            packed = [pack(keys) for pack, (keys, _) in zip(commands, wanted, strict=True)]
+            answers = ask(b"".join(packed), len(packed))
             results: list[Sequence[Row]] = []
             for answer, layout, reader, (_, at) in zip(
                 answers, layouts, readers, wanted, strict=True

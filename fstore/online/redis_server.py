@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -115,31 +115,43 @@ class RedisServer:
                 raise
             raise OnlineStoreError(f"{self.where} {doing}: {error}") from error
 
-    def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Return the answers of commands that read, in one round trip.
+    def ask(self, packed: bytes, count: int) -> list[Any]:
+        """Return the answers of that many commands that read, in one round trip.
 
         What may be a broken connection from before is tried once more, on a new one.
         """
         try:
             connection, used = self._reading.take()
             try:
-                answers = _asked(connection, commands)
+                answers = _asked(connection, packed, count)
             except BaseException as error:
                 self._reading.drop(connection)
                 if not used or not isinstance(error, redis.ConnectionError):
                     raise
                 self._reading.drop_idle()
                 connection = self._reading.fresh()
-                answers = _asked(connection, commands)
+                try:
+                    answers = _asked(connection, packed, count)
+                except BaseException:
+                    self._reading.drop(connection)
+                    raise
         except (redis.RedisError, OSError) as error:
             raise OnlineStoreError(f"{self.where} cannot be read: {error}") from error
         self._reading.give(connection)
         return answers
 
 
-def _asked(connection: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    packed: list[bytes] = []
-    for command in commands:
-        packed += connection.pack_command(*command)
-    connection.send_packed_command(packed, check_health=False)
-    return [connection.read_response() for _ in commands]
+def _asked(connection: Any, packed: bytes, count: int) -> list[Any]:
+    connection.send_packed_command((packed,), check_health=False)
+    read = connection.read_response
+    return [read() for _ in range(count)]
+
+
+def command(*parts: bytes) -> bytes:
+    r"""Return a command as Redis reads it.
+
+    >>> command(b"GET", b"name")
+    b'*2\r\n$3\r\nGET\r\n$4\r\nname\r\n'
+    """
+    each = [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
+    return b"*%d\r\n%b" % (len(parts), b"".join(each))

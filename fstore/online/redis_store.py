@@ -28,7 +28,7 @@ from fstore.online.protocol import OutdatedError, Writer
 from fstore.online.records import Layout
 from fstore.online.redis_generation import RedisGeneration
 from fstore.online.redis_lock import held_lock
-from fstore.online.redis_server import BATCH, DELETING, LOCKED, OUTDATED, RedisServer
+from fstore.online.redis_server import BATCH, DELETING, LOCKED, OUTDATED, RedisServer, command
 from fstore.online.redis_writer import RedisWriter
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.001, 0.05
@@ -52,7 +52,7 @@ class RedisStore:
         """Return what is published now; None where nothing ever was."""
         server = self.server
         for _ in range(5):
-            (content,) = server.ask([("GET", server.name("current"))])
+            (content,) = server.ask(command(b"GET", server.name("current").encode()), 1)
             known = self._known
             if content is None:
                 self._known = None
@@ -63,7 +63,7 @@ class RedisStore:
             current, _previous = catalogs_of(f"{server.name('current')} ({server.where})", document)
             assert current is not None, "a document has one"
             name = server.name(current.registry)
-            (registry,) = server.ask([("GET", name)])
+            (registry,) = server.ask(command(b"GET", name.encode()), 1)
             if registry is None:  # replaced twice in between
                 continue
             declared = declared_of(f"{name} ({server.where})", registry)
