@@ -1,4 +1,4 @@
-"""What Redis and PostgreSQL cost as online stores, beside a bare client on the same server.
+"""What each online store costs: Redis and PostgreSQL beside a bare client on the same server.
 
     python -m benchmarks.online_stores [rows]
 
@@ -107,9 +107,15 @@ def bare_postgres(store: Any, url: str, rows: int) -> dict[int, dict[str, tuple[
 
 def memory(kind: str, store: Any, url: str, rows: int) -> float:
     """Bytes for a row, keys and index with it."""
+    if kind == "duckdb":
+        return store._online.generation().image("stats").content.size() / rows
     if kind == "redis":
         client = redis.Redis.from_url(url)
         name = store._online.generation().rows_name("stats")
+        value = client.hget(name, b"=" + bytes(8))
+        client.set(name.encode() + bytes(8), value)
+        alone = client.memory_usage(name.encode() + bytes(8))
+        print(f"  {alone} bytes if each row had a name of its own")
         return client.memory_usage(name, samples=1000) / rows
     table = store._online.generation().catalog.views["stats"].file
     with psycopg.connect(url) as connection:
@@ -117,9 +123,13 @@ def memory(kind: str, store: Any, url: str, rows: int) -> float:
         return size.fetchone()[0] / rows
 
 
+BARE = {"redis": bare_redis, "postgres": bare_postgres}
+
+
 def run(kind: str, rows: int) -> None:
-    server = servers.SERVERS[kind]()
-    server.start()
+    server = servers.SERVERS[kind]() if kind in servers.SERVERS else None
+    if server:
+        server.start()
     try:
         servers.use(kind, server)
         with tempfile.TemporaryDirectory() as folder:
@@ -133,8 +143,10 @@ def run(kind: str, rows: int) -> None:
             store.materialize()
             again = time.perf_counter() - start
             print(f"{kind}: {rows:,} rows published in {first:.2f} s, again in {again:.2f} s")
-            print(f"  {memory(kind, store, server.url, rows):.0f} bytes a row")
-            bare = {"redis": bare_redis, "postgres": bare_postgres}[kind](store, server.url, rows)
+            url = server.url if server else ""
+            print(f"  {memory(kind, store, url, rows):.0f} bytes a row")
+            none: dict[int, dict[str, tuple[float, float]]] = {count: {} for count in CALLS}
+            bare = BARE[kind](store, url, rows) if kind in BARE else none
             for count, calls in CALLS.items():
                 for what, took in bare[count].items():
                     say(f"{what}, {count} keys", took)
@@ -145,15 +157,18 @@ def run(kind: str, rows: int) -> None:
                     return store.get_online_features(asked, given).to_dict()
 
                 took = timed(ask, calls)
+                if not bare[count]:
+                    say(f"fstore, {count} keys x 10, to a dict", took)
                 for what, each in bare[count].items():
                     say(f"fstore, {count} keys x 10, to a dict; by {what}", took, each)
             store.close()
     finally:
-        server.stop()
+        if server:
+            server.stop()
 
 
 if __name__ == "__main__":
     random.seed(1)
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
-    for kind in os.environ.get("STORES", "redis postgres").split():
+    for kind in os.environ.get("STORES", "duckdb redis postgres").split():
         run(kind, int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
