@@ -20,9 +20,17 @@ _FEATURES_ASKED = {
     "required": ["entities"],
     "properties": {
         "entities": _COLUMNS,
-        "features": {"type": "array", "items": {"type": "string"}, "example": ["view:feature"]},
-        "feature_service": {"type": ["string", "null"]},
-        "full_feature_names": {"type": "boolean", "default": False},
+        "features": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "References: view:feature, view:* or view",
+        },
+        "feature_service": {"type": ["string", "null"], "description": "Instead of features"},
+        "full_feature_names": {
+            "type": "boolean",
+            "default": False,
+            "description": "Name the features view__feature",
+        },
     },
     "example": {"features": ["view:feature"], "entities": {"join_key": [1, 2]}},
 }
@@ -56,6 +64,11 @@ _PUSHED = {
         "push_source_name": {"type": "string", "description": "The name of the feature view"},
         "df": _COLUMNS,
         "to": {"enum": ["online", "offline", "online_and_offline"], "default": "online"},
+    },
+    "example": {
+        "push_source_name": "view",
+        "df": {"join_key": [1], "happened_at": ["2024-01-31T12:00:00Z"], "feature": [0.5]},
+        "to": "online",
     },
 }
 _COUNTS = {
@@ -130,6 +143,20 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+def _properties(schema: dict[str, Any]) -> str:
+    rows = []
+    for name, each in schema["properties"].items():
+        kind = each.get("type", each.get("enum"))
+        kind = kind if isinstance(kind, str) else " or ".join(kind)
+        told = ["required"] if name in schema["required"] else []
+        told += [text for text in (each.get("description"),) if text]
+        rows.append(
+            f"<tr><td><code>{name}</code></td><td>{escape(kind)}</td>"
+            f"<td>{escape('; '.join(told))}</td></tr>"
+        )
+    return "".join(rows)
+
+
 def page() -> bytes:
     """Return the document as a page of HTML that needs nothing else."""
     found = document()
@@ -140,7 +167,8 @@ def page() -> bytes:
             parts.append(f"<p>{escape(operation['summary'])}.</p>")
             if "requestBody" in operation:
                 schema = operation["requestBody"]["content"]["application/json"]["schema"]
-                parts.append(f"<h3>Body</h3><pre>{escape(json.dumps(schema, indent=1))}</pre>")
+                parts.append(f"<h3>Body</h3><pre>{escape(json.dumps(schema['example']))}</pre>")
+                parts.append(f"<table>{_properties(schema)}</table>")
             rows = "".join(
                 f"<tr><td>{status}</td><td>{escape(answer['description'])}</td></tr>"
                 for status, answer in operation["responses"].items()
