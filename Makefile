@@ -65,9 +65,17 @@ golden: $(VENV)/.dev  ## write the expected SQL in tests/golden anew; look at th
 	$(PY) -m pytest -q tests/test_golden.py --golden
 
 .PHONY: bench
-bench: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the offline engine against its peers: hours; writes docs/benchmarks.md
+bench: bench-offline bench-online  ## both benchmarks: hours; writes docs/benchmarks.md and docs/benchmarks-online.md
+
+.PHONY: bench-offline
+bench-offline: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the offline engine against its peers
 	$(PY) -m benchmarks.offline
 	$(PY) -m benchmarks.report
+
+.PHONY: bench-online
+bench-online: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the online store and its server against Feast's
+	$(PY) -m benchmarks.online
+	$(PY) -m benchmarks.online_report
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## kills, faults and load at full length

@@ -21,6 +21,7 @@ from benchmarks.online_http import measure_http
 from benchmarks.online_parts import (
     Options,
     check,
+    make_redis_project,
     measure_during,
     measure_image,
     measure_materialize,
@@ -31,7 +32,8 @@ from benchmarks.online_shapes import hundred, million, ten
 from benchmarks.project import make_project
 
 HERE = Path(__file__).parent
-PEERS = ("fstore", "feast-sqlite", "feast-redis")
+PEERS = ("fstore", "feast-sqlite", "fstore-redis", "feast-redis")
+SERVERS = ("fstore", "feast-sqlite", "feast-redis")
 PARTS = ("materialize", "reads", "during", "image", "http")
 
 
@@ -89,9 +91,11 @@ def run(
         output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
     with redis(options.data / "redis") as address:
-        if address is None and "feast-redis" in peers:
-            peers = tuple(peer for peer in peers if peer != "feast-redis")
-            results["missing"].append("Feast on Redis: no redis-server on this machine")
+        if address:
+            make_redis_project(options)
+        elif any(peer.endswith("redis") for peer in peers):
+            peers = tuple(peer for peer in peers if not peer.endswith("redis"))
+            results["missing"].append("Redis: no redis-server on this machine")
         setups = {
             peer: options.setup(peer, (*tables.values(), large), address or "") for peer in peers
         }
@@ -112,7 +116,8 @@ def run(
         if "image" in parts and "fstore" in peers:
             keep("image", measure_image(setups["fstore"], large, options))
         if "http" in parts:
-            found, missing = measure_http(setups, tables["ten"], options)
+            servers = {peer: setups[peer] for peer in SERVERS if peer in setups}
+            found, missing = measure_http(servers, tables["ten"], options)
             results["missing"] += missing
             keep("http", found)
     return results

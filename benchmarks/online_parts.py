@@ -14,9 +14,10 @@ from typing import Any
 
 import click
 import duckdb
+import yaml
 
 from benchmarks.latency import summary
-from benchmarks.online_peers import PeerProcess, flush
+from benchmarks.online_peers import DATABASES, REDIS_URL, PeerProcess, flush
 from benchmarks.online_protocol import Setup
 from benchmarks.online_shapes import KEYS, OnlineTable
 from benchmarks.online_truth import compare, right_rows
@@ -47,14 +48,27 @@ class Options:
         return Setup(
             views=tuple(table.view(self.raw) for table in tables),
             asked={table.name: table.asked(self.raw) for table in tables},
-            project=str(self.data / "project"),
+            project=str(self.project(peer)),
             scratch=str(self.data / peer),
             variant=peer.partition("-")[2],
             redis=address,
         )
 
+    def project(self, peer: str) -> Path:
+        """Return a peer's dbt project: a copy of the one that dbt built, with a fstore.yml."""
+        return self.data / ("project-redis" if peer == "fstore-redis" else "project")
+
     def python(self, peer: str) -> str:
         return self.feast_python if peer.startswith("feast") else sys.executable
+
+
+def make_redis_project(options: Options) -> None:
+    """Copy the dbt project, and let the copy keep its online store in Redis."""
+    folder = options.project("fstore-redis")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(options.project("fstore"), folder, ignore=shutil.ignore_patterns(STATE))
+    settings = {"online_store": {"type": "redis", "url": {"env": REDIS_URL}}}
+    (folder / "fstore.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
 def measure_materialize(
@@ -65,10 +79,10 @@ def measure_materialize(
     for repetition in range(options.repetitions):
         for peer, setup in setups.items():
             shutil.rmtree(setup.scratch, ignore_errors=True)
-            if peer == "fstore":
+            if peer.startswith("fstore"):
                 shutil.rmtree(Path(setup.project, STATE), ignore_errors=True)
-            if peer.endswith("redis"):
-                flush(setup.redis)
+            if setup.variant == "redis":
+                flush(setup.redis, DATABASES[peer])
             with PeerProcess(peer, options.python(peer), setup) as process:
                 measured[peer].append(process.ask("materialize", view=tables["ten"].name))
                 if repetition == options.repetitions - 1:  # what the reads need is not timed
@@ -205,5 +219,3 @@ def _say(found: Mapping[str, Any]) -> None:
     name = f"{found['peer']:<14} {found['keys']:>4} x {found['features']:<4}"
     times = " ".join(f"{kind} {found[kind]:>9.1f}" for kind in ("p50", "p99", "p999"))
     click.echo(f"read, µs     {name} {times}  {found['calls']} calls")
-
-

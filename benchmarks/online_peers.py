@@ -17,6 +17,8 @@ from benchmarks.online_protocol import Setup
 
 ROOT = Path(__file__).parents[1]
 MODULES = {"fstore": "benchmarks.peers.online_fstore", "feast": "benchmarks.peers.online_feast"}
+DATABASES = {"feast-redis": 0, "fstore-redis": 1}  # in the one Redis
+REDIS_URL = "FSTORE_BENCH_REDIS"  # the environment variable that our fstore.yml names
 PATIENCE = 30  # seconds for a server to come up
 
 
@@ -36,7 +38,9 @@ class PeerProcess:
         self._process = subprocess.Popen(  # noqa: S603 - the words are ours
             [python, "-m", module, setup.to_json()],
             cwd=ROOT,
-            env=os.environ | {"PYTHONWARNINGS": "ignore", "FEAST_USAGE": "False"},
+            env=os.environ
+            | {"PYTHONWARNINGS": "ignore", "FEAST_USAGE": "False"}
+            | {REDIS_URL: f"redis://{setup.redis}/{DATABASES['fstore-redis']}"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -119,9 +123,9 @@ def redis(folder: Path) -> Iterator[str | None]:
             stop(server)
 
 
-def flush(address: str) -> None:
-    """Empty a Redis."""
+def flush(address: str, database: int) -> None:
+    """Empty a database of a Redis."""
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
-        connection.sendall(b"FLUSHALL\r\n")
+        connection.sendall(f"SELECT {database}\r\nFLUSHDB\r\n".encode())
         connection.recv(64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import click
 
 from benchmarks.goals import (
     GB,
-    Goal,
     Results,
     best_plan,
     exponent,
@@ -20,6 +18,7 @@ from benchmarks.goals import (
     goals,
     growth_points,
 )
+from benchmarks.markdown import bounds, number, of, table
 from benchmarks.plots import draw
 from benchmarks.shapes import GROWTH_MILLIONS, PLANS, STORAGES
 
@@ -52,7 +51,7 @@ def main(results: Path, page: Path, picture: Path) -> None:
     draw(measured, picture)
     page.write_text(render(measured), encoding="utf-8")
     for goal in goals(measured):
-        click.echo(f"{goal.verdict:<16} ({goal.shape}) {goal.what}: {_of(goal)}")
+        click.echo(f"{goal.verdict:<16} ({goal.shape}) {goal.what}: {of(goal)}")
 
 
 def render(results: Results) -> str:
@@ -92,18 +91,9 @@ def _opening(results: Results) -> str:
 
 def _goals(results: Results) -> str:
     rows = [
-        (goal.shape, goal.what, _of(goal), _bounds(goal), goal.verdict) for goal in goals(results)
+        (goal.shape, goal.what, of(goal), bounds(goal), goal.verdict) for goal in goals(results)
     ]
-    return "## Goals\n\n" + _table(("shape", "goal", "measured", "must (aim)", ""), rows)
-
-
-def _of(goal: Goal) -> str:
-    return "-" if goal.measured is None else _number(goal.measured) + goal.unit
-
-
-def _bounds(goal: Goal) -> str:
-    aim = "" if goal.aim is None else f" ({goal.aim:,g})"
-    return f"{'≥' if goal.least else '≤'} {goal.must:,g}{aim}"
+    return "## Goals\n\n" + table(("shape", "goal", "measured", "must (aim)", ""), rows)
 
 
 def _shape(results: Results, shape: str) -> str:
@@ -119,7 +109,7 @@ def _shape(results: Results, shape: str) -> str:
             if run["plan"] is None:
                 rows.append((words, *_run(run, find_run(case, "fstore"))))
     head = ("from", "who", "seconds", "calls", "times ours", "peak GB", "rows/s per core", "rows")
-    return f"## ({shape}) {SHAPES[shape]}\n\n" + _table(head, rows)
+    return f"## ({shape}) {SHAPES[shape]}\n\n" + table(head, rows)
 
 
 def _run(run: dict[str, Any], ours: dict[str, Any] | None) -> tuple[str, ...]:
@@ -131,7 +121,7 @@ def _run(run: dict[str, Any], ours: dict[str, Any] | None) -> tuple[str, ...]:
         name,
         f"{run['median']:.3f}",
         str(len(run["seconds"])),
-        "-" if ratio is None else _number(ratio),
+        "-" if ratio is None else number(ratio),
         f"{run['peak_bytes'] / GB:.2f}",
         "-" if run["peer"] == "limit" else f"{run['rows_per_second_per_core']:,.0f}",
         run.get("rows", ""),
@@ -170,7 +160,7 @@ def _growth(results: Results) -> str:
         "over all sizes and over the last two."
         + (f" Not run here: {'; '.join(not_run)}." if not_run else "")
         + "\n\n"
-        + _table((*head, "exponent", "of the last two"), rows)
+        + table((*head, "exponent", "of the last two"), rows)
     )
 
 
@@ -208,7 +198,7 @@ def _plans(results: Results) -> str:
                     case["case"],
                     f"{chosen['median']:.3f} ({chosen['taken']})",
                     *(f"{run['median']:.3f}" if run else "-" for run in forced),
-                    _number(chosen["median"] / best["median"]),
+                    number(chosen["median"] / best["median"]),
                 )
             )
     if not rows:
@@ -225,12 +215,12 @@ def _plans(results: Results) -> str:
         for case in results["cases"]
         if case["shape"] != "e" and case["case"] not in forced_in
     ]
-    table = _table(("case", "chosen", *PLANS, "chosen / best"), rows)
+    forced_table = table(("case", "chosen", *PLANS, "chosen / best"), rows)
     if without:
-        table += f"\n\nNo plan was forced in {', '.join(without)}."
+        forced_table += f"\n\nNo plan was forced in {', '.join(without)}."
     notes = "\n\nNot finished, or refused:\n\n" + "\n".join(failed) if failed else ""
     calls = f"Seconds, of a forced plan the median of {_calls(results, 'abcdf', plan=True)} calls."
-    return f"## Our plans: the one chosen, and each forced\n\n{calls}\n\n{table}{notes}"
+    return f"## Our plans: the one chosen, and each forced\n\n{calls}\n\n{forced_table}{notes}"
 
 
 def _profile() -> str:
@@ -284,22 +274,6 @@ def _and_dask(results: Results) -> str:
         "spine rows whose key is known but has no row to see: its time is shown all the same, and "
         "no goal uses it"
     )
-
-
-def _number(value: float) -> str:
-    """Two digits after the point, or none for what is large."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    def lines() -> Iterator[str]:
-        names = list(head)
-        yield f"| {' | '.join(names)} |"
-        yield f"|{'---|' * len(names)}"
-        for row in rows:
-            yield f"| {' | '.join(row)} |"
-
-    return "\n".join(lines())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.online_page import render
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,3 +30,23 @@ def test_a_small_run_gives_right_rows_and_a_page(tmp_path: Path) -> None:
     assert {plan for peer, plan, _ in ran if peer == "fstore"} == {
         None, "pairs", "bounded", "bucketed", "asof",
     }  # fmt: skip
+
+
+def test_a_small_run_online_gives_right_values_and_a_page(tmp_path: Path) -> None:
+    output = tmp_path / "online.json"
+    run("online", "--scale", "0.002", "--peers", "fstore", "--repetitions", "1", "--rounds", "1",
+        "--seconds", "0.02", "--parts", "materialize,reads,http", "--data", str(tmp_path / "data"), "--output", str(output))  # fmt: skip
+    found = json.loads(output.read_text())
+    assert found["values"] == {"fstore": "right"}
+    assert [(each["keys"], each["features"]) for each in found["reads"]] == [
+        (keys, features) for features in (10, 100) for keys in (1, 10, 100, 500)
+    ]
+    assert {each["values"] for each in found["http"]} == {"right"}
+    assert {tuple(each["statuses"]) for each in found["http"]} == {("200",)}
+    assert "## Goals" in render(found)
+
+
+def run(module: str, *words: str) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
