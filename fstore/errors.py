@@ -18,7 +18,7 @@
     ├── WarehouseError               the warehouse cannot be opened or read
     │   └── LockTimeoutError         (TimeoutError)
     ├── NotMaterializedError         nothing to read online yet (LookupError)
-    ├── OnlineStoreError             the online store's files cannot be read or written (OSError)
+    ├── OnlineStoreError             the online store cannot be read or written (OSError)
     ├── ServerError                  the HTTP server cannot start as asked (ValueError)
     ├── OutputError                  a result cannot be written where it was asked for (OSError)
     └── QueryError                   the engine refused or failed a query (RuntimeError)
@@ -242,7 +242,7 @@ class NotMaterializedError(FstoreError, LookupError):
 
 
 class OnlineStoreError(FstoreError, OSError):
-    """The online store's files cannot be read or written."""
+    """The online store, its files or its server, cannot be read or written."""
 
 
 class ServerError(FstoreError, ValueError):

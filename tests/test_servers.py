@@ -363,7 +363,8 @@ def test_a_server_that_does_not_answer_is_given_up(own: Server, tmp_path: Path) 
     assert online.x(1) == [1]
 
 
-def test_acknowledged_pushes_outlive_the_server(own: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.soak)])
+def test_acknowledged_pushes_outlive_the_server(own: Server, tmp_path: Path, kills: int) -> None:
     """Killed again and again while pushes and reads go on: no acknowledged row is lost."""
     online = Online(tmp_path, [valued(0)])
     online.materialize()
@@ -373,7 +374,7 @@ def test_acknowledged_pushes_outlive_the_server(own: Server, tmp_path: Path) -> 
         mine, value = Online.at(tmp_path), 0
         while not stop.is_set():
             value += 1
-            stamp = f"2024-01-05 00:{value // 60:02}:{value % 60:02}"
+            stamp = f"2024-01-05 {value // 3600:02}:{value // 60 % 60:02}:{value % 60:02}"
             while not stop.is_set():
                 try:
                     mine.push([row(1, stamp, value)])
@@ -400,7 +401,7 @@ def test_acknowledged_pushes_outlive_the_server(own: Server, tmp_path: Path) -> 
     threads = [threading.Thread(target=push), threading.Thread(target=read)]
     for thread in threads:
         thread.start()
-    for _ in range(4):
+    for _ in range(kills):
         time.sleep(0.3)
         own.kill()
         time.sleep(0.1)
@@ -415,8 +416,9 @@ def test_acknowledged_pushes_outlive_the_server(own: Server, tmp_path: Path) -> 
     assert online.x(1)[0] >= acknowledged[0]
 
 
+@pytest.mark.parametrize("kills", [6, pytest.param(60, marks=pytest.mark.soak)])
 def test_a_server_killed_in_a_publish_leaves_the_old_or_the_new(
-    own: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Server, tmp_path: Path, kills: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_lock, "EXPIRES", 1.0)  # of a lock that could not be given back
     keys, chosen = 20_000, random.Random(5)
@@ -424,7 +426,7 @@ def test_a_server_killed_in_a_publish_leaves_the_old_or_the_new(
     online.materialize()
     asked = [{"k": key} for key in range(1, keys + 1, 97)]
     failed, newest, took = 0, 0, 0.5
-    for value in range(1, 7):
+    for value in range(1, kills + 1):
         online.change([valued(value, keys)])
         killer = threading.Timer(chosen.uniform(0.02, took), own.kill)
         killer.start()
@@ -441,11 +443,12 @@ def test_a_server_killed_in_a_publish_leaves_the_old_or_the_new(
         assert found <= {newest, value}
         newest = found.pop()
     online.materialize()
-    assert set(online.get(["stats:x"], asked).to_dict()["x"]) == {6}
+    assert set(online.get(["stats:x"], asked).to_dict()["x"]) == {kills}
     assert failed, "no kill came in time"
 
 
-def test_kills_of_the_publishing_process(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [5, pytest.param(60, marks=pytest.mark.soak)])
+def test_kills_of_the_publishing_process(kind: str, tmp_path: Path, kills: int) -> None:
     keys, chosen = 3_000, random.Random(7)
     online = Online(tmp_path, [valued(0, keys)])
     online.materialize()
@@ -453,7 +456,7 @@ def test_kills_of_the_publishing_process(kind: str, tmp_path: Path) -> None:
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["tests.online", "fstore.online.redis_store"])
     newest, store = 0, jobs.online_store(online.project)
-    for value in range(1, 6):
+    for value in range(1, kills + 1):
         online.change([valued(value, keys)])
         here, there = forks.Pipe(duplex=False)
         writer = forks.Process(target=materialize_at, args=(tmp_path, there))
@@ -471,7 +474,7 @@ def test_kills_of_the_publishing_process(kind: str, tmp_path: Path) -> None:
         assert found <= {newest, value}
         newest = found.pop()
     online.materialize()
-    assert set(online.get(["stats:x"], asked).to_dict()["x"]) == {5}
+    assert set(online.get(["stats:x"], asked).to_dict()["x"]) == {kills}
 
 
 # Addresses and secrets.
