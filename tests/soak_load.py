@@ -6,9 +6,13 @@ the serial of the row and z follows from k and x, so that a torn read shows in t
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import random
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,21 +33,14 @@ COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "x": "BIGINT", "z": "BIGINT"}
 VIEW = View("stats", COLUMNS, meta=STATS_META)
 SEEN = struct.Struct("<iqqq")  # pair, serial (0: no row), began, ended
 SERIALS = 1_000_000  # of one process
+DOWN = (OSError, http.client.HTTPException)  # what is raised where a server is not there
+Fetch = Callable[[list[int]], tuple[list[Any], list[Any]]]  # keys to their x and z
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Clock:
-    """The present in microseconds, the same in all processes, and never set back."""
-
-    offset: int
-
-    @classmethod
-    def now(cls) -> Clock:
-        return cls((time.time_ns() - time.monotonic_ns()) // 1000)
-
-    def __call__(self) -> int:
-        return self.offset + time.monotonic_ns() // 1000
+def clock() -> int:
+    """The present in microseconds, as every process and the server see it."""
+    return time.time_ns() // 1000
 
 
 @dataclass(frozen=True)
@@ -52,15 +49,18 @@ class Work:
 
     directory: Path  # the project
     notes: Path
-    clock: Clock
     name: str
     number: int
     pause: float  # seconds between operations
+    port: int  # of the server
+    may_be_down: bool  # whether the server is killed now and then
     writers: int = 1  # pairs are shared out among so many
     place: int = 0  # of this one among them
 
-    def store(self, clock: Callable[[], int]) -> FeatureStore:
-        return FeatureStore(self.directory, clock=lambda: instant(clock()))
+    @property
+    def mine(self) -> range:
+        """The pairs that this process alone writes."""
+        return range(self.place, PAIRS, self.writers)
 
     def file(self, kind: str) -> Path:
         return self.notes / f"{self.name}.{kind}"
@@ -100,7 +100,7 @@ def build(directory: Path, serial: int, stamp: int) -> None:
 
 def publish(work: Work) -> None:
     """Build and materialize, again and again; the source lags behind by one build."""
-    journal, clock, store = work.journal(), work.clock, work.store(work.clock)
+    journal, store = work.journal(), FeatureStore(work.directory)
     following = clock()
     for serial in work.serials():
         stamp, following = following, clock()
@@ -113,14 +113,13 @@ def publish(work: Work) -> None:
 
 def write(work: Work) -> None:
     """Push rows, stale ones among them, and delete keys; read each pair after it was written."""
-    stamps = [work.clock()]
-    journal, store = work.journal(), work.store(lambda: stamps[0])
-    reads = Reads(work)
+    stamps = [clock()]
+    store = FeatureStore(work.directory, clock=lambda: instant(stamps[0]))
+    journal, reads = work.journal(), Reads(work, from_store(work))
     chosen = random.Random(work.number)
-    mine = range(work.place, PAIRS, work.writers)
     for serial in work.serials():
-        pair, kind = chosen.choice(mine), chosen.random()
-        stamps[0] = began = work.clock()
+        pair, kind = chosen.choice(work.mine), chosen.random()
+        stamps[0] = began = clock()
         stamp = began - chosen.randrange(5_000_000) if kind > 0.85 else began
         if kind < 0.12:
             journal.begin(DELETE, pair, serial, began, began)
@@ -128,59 +127,141 @@ def write(work: Work) -> None:
         else:
             journal.begin(PUSH, pair, serial, stamp, began)
             store.push("stats", rows_of(pair, serial, stamp))
-        journal.end(serial, work.clock())
+        journal.end(serial, clock())
         reads.read([pair])
         time.sleep(work.pause)
 
 
 def read(work: Work) -> None:
     """Read pairs at random."""
-    reads, chosen = Reads(work), random.Random(work.number)
+    _read(work, from_store(work))
+
+
+def ask(work: Work) -> None:
+    """Read pairs at random through the server."""
+    _read(work, from_server(work))
+
+
+def _read(work: Work, fetch: Fetch) -> None:
+    reads, chosen = Reads(work, fetch), random.Random(work.number)
     for _ in work.serials():
         reads.read(chosen.sample(range(PAIRS), READ_AT_ONCE))
         time.sleep(work.pause)
 
 
+def send(work: Work) -> None:
+    """Push rows through the server, and read them there."""
+    journal, reads = work.journal(), Reads(work, from_server(work))
+    chosen = random.Random(work.number)
+    for serial in work.serials():
+        pair, began = chosen.choice(work.mine), clock()
+        rows = rows_of(pair, serial, began)
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        journal.begin(PUSH, pair, serial, began, began)
+        try:
+            post(work.port, "/push", {"push_source_name": "stats", "df": columns, "to": "online"})
+        except DOWN as error:  # it may have been pushed, or not, but is not being pushed any more
+            journal.give_up(serial, clock())
+            reads.down(error)
+            continue
+        journal.end(serial, clock())
+        reads.read([pair])
+        time.sleep(work.pause)
+
+
+def serve(work: Work) -> None:
+    """Be the server, two processes that answer."""
+    command = [sys.executable, "-m", "fstore", "serve", "--workers", "2"]
+    command += ["--port", str(work.port), "--project-dir", str(work.directory)]
+    with work.file("log").open("wb") as log, subprocess.Popen(command, stderr=log) as server:
+        while server.poll() is None:
+            time.sleep(1)
+            below = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+            note(work.file("memory"), f"{clock()} {sum(map(resident, below))}")
+    note(work.file("wrong"), f"the server ended with {server.returncode}")
+
+
 class Reads:
     """Reads of one process, written down: what was seen, what went wrong, memory now and then."""
 
-    def __init__(self, work: Work) -> None:
-        self._clock, self._store = work.clock, work.store(work.clock)
-        self._seen, self._memory = work.file("seen"), work.file("memory")
-        self._wrong = work.file("wrong")
+    def __init__(self, work: Work, fetch: Fetch) -> None:
+        self._work, self._fetch = work, fetch
         self._next_look = 0.0
 
     def read(self, pairs: list[int]) -> None:
         keys = [key for pair in pairs for key in (pair, pair + PAIRS)]
-        began = self._clock()
+        began = clock()
         try:
-            answer = self._store.get_online_features(
-                ["stats:x", "stats:z"], [{"k": key} for key in keys]
-            ).to_dict()
-        except Exception as error:  # whatever fails is a failed request
-            note(self._wrong, repr(error))
+            found, others = self._fetch(keys)
+        except DOWN as error:
+            self.down(error)
             return
-        ended = self._clock()
-        for key, x, z in zip(keys, answer["x"], answer["z"], strict=True):
+        except Exception as error:  # whatever fails is a failed request
+            self.wrong(repr(error))
+            return
+        ended = clock()
+        for key, x, z in zip(keys, found, others, strict=True):
             if z != (None if x is None else x * 1000 + key):
-                note(self._wrong, f"key {key} is torn: x={x}, z={z}")
-        found = answer["x"]
+                self.wrong(f"key {key} is torn: x={x}, z={z}")
         if found[::2] != found[1::2]:
-            note(self._wrong, f"pairs {pairs} are torn: {found}")
+            self.wrong(f"pairs {pairs} are torn: {found}")
         packed = [
             SEEN.pack(pair, serial or 0, began, ended)
             for pair, serial in zip(pairs, found[::2], strict=True)
         ]
-        with self._seen.open("ab", buffering=0) as file:
+        with self._work.file("seen").open("ab", buffering=0) as file:
             file.write(b"".join(packed))
         if time.monotonic() > self._next_look:
             self._next_look = time.monotonic() + 1
-            note(self._memory, f"{self._clock()} {resident()}")
+            note(self._work.file("memory"), f"{clock()} {resident()}")
+
+    def wrong(self, what: str) -> None:
+        note(self._work.file("wrong"), what)
+
+    def down(self, error: Exception) -> None:
+        """The server does not answer: wait a little where that may be, else it is wrong."""
+        if not self._work.may_be_down:
+            self.wrong(f"the server is down: {error!r}")
+        time.sleep(0.02)
 
 
-def resident() -> int:
-    """This process's own resident memory in bytes, without mapped files."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def from_store(work: Work) -> Fetch:
+    store = FeatureStore(work.directory)
+
+    def fetch(keys: list[int]) -> tuple[list[Any], list[Any]]:
+        rows = [{"k": key} for key in keys]
+        found = store.get_online_features(["stats:x", "stats:z"], rows).to_dict()
+        return found["x"], found["z"]
+
+    return fetch
+
+
+def from_server(work: Work) -> Fetch:
+    def fetch(keys: list[int]) -> tuple[list[Any], list[Any]]:
+        asked = {"features": ["stats:x", "stats:z"], "entities": {"k": keys}}
+        _, x, z = post(work.port, "/get-online-features", asked)["results"]
+        return x["values"], z["values"]
+
+    return fetch
+
+
+def post(port: int, path: str, body: dict[str, Any]) -> Any:
+    """Ask the server; one of DOWN where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ValueError(f"{path}: {answer.status} {content!r}")
+    return json.loads(content)
+
+
+def resident(process: int | str = "self") -> int:
+    """A process's own resident memory in bytes, without mapped files."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     return 0

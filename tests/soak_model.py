@@ -120,6 +120,10 @@ class Journal:
     def end(self, serial: int, at: int) -> None:
         self._write([serial, at])
 
+    def give_up(self, serial: int, at: int) -> None:
+        """It is not going on any more, and whether it was done is not known."""
+        self._write([serial, at, False])
+
     def _write(self, line: list[Any]) -> None:
         note(self._path, json.dumps(line))
 
@@ -134,15 +138,18 @@ def read_journal(path: Path, gone: int) -> list[Operation]:
     """Return the operations of a process that was gone at this instant."""
     begun: dict[int, list[Any]] = {}
     ended: dict[int, int] = {}
+    given_up: dict[int, int] = {}
     for line in path.read_bytes().splitlines():
         words = json.loads(line)
         if len(words) == 2:
             ended[words[0]] = words[1]
+        elif len(words) == 3:
+            given_up[words[0]] = words[1]
         else:
             begun[words[2]] = words
     return [
         Operation(
-            kind, pair, serial, stamp, began, ended=ended.get(serial, gone),
+            kind, pair, serial, stamp, began, ended=ended.get(serial, given_up.get(serial, gone)),
             acknowledged=serial in ended,
         )
         for serial, (kind, pair, _, stamp, began) in begun.items()

@@ -6,20 +6,27 @@ Short in the ordinary run; at full length with `make soak`.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from fstore import FeatureStore
 from tests import soak_load
-from tests.soak_load import PAIRS, SEEN, Clock, Work
+from tests.serving import free_port
+from tests.soak_load import PAIRS, SEEN, Work, clock
 from tests.soak_model import SOURCE, history_of
 
-READERS, WRITERS = 3, 2
+# Who is at work, and of those who write, which part of the pairs is theirs.
+SLOTS = ("serve 0", "publish 0", "write 0", "write 1", "send 2", "read 0", "read 1", "ask 0")
+WRITERS = 3
+KILLED = ("publish 0", "write 0", "send 2", "publish 0", "write 1", "serve 0")
 STEADY = 8 * 2**20  # bytes that a process may grow by
 
 
@@ -28,12 +35,11 @@ class Load:
     """The processes of a run."""
 
     directory: Path
-    publish_pause: float
-    write_pause: float
-    read_pause: float
-    clock: Clock = field(default_factory=Clock.now)
+    pauses: dict[str, float]  # between the operations of each role
+    may_be_down: bool = False
     gone: dict[str, int] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
+    port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self.notes = self.directory / "notes"
@@ -44,55 +50,64 @@ class Load:
         self._running: dict[str, tuple[Work, multiprocessing.process.BaseProcess]] = {}
         project = self.directory / "project"
         soak_load.new_project(project)
-        first = self._work("first", 0)
-        journal, serial, stamp = first.journal(), next(first.serials()), self.clock()
+        first = self.work("first 0")
+        journal, serial, stamp = first.journal(), next(first.serials()), clock()
         soak_load.build(project, serial, stamp)
-        journal.begin(SOURCE, None, serial, stamp, self.clock())
-        first.store(self.clock).materialize()
-        journal.end(serial, self.clock())
-        self.gone[first.name] = self.clock()
+        journal.begin(SOURCE, None, serial, stamp, clock())
+        FeatureStore(project).materialize()
+        journal.end(serial, clock())
+        self.gone[first.name] = clock()
 
-    def _work(self, role: str, pause: float, place: int = 0) -> Work:
-        number = next(self._numbers)
-        name = f"{role}-{number}"
+    def work(self, slot: str) -> Work:
+        role, place = slot.split()
+        number, pause = next(self._numbers), self.pauses.get(role, 0.0)
         return Work(
-            self.directory / "project", self.notes, self.clock, name, number, pause, WRITERS, place
-        )
+            self.directory / "project", self.notes, f"{role}-{number}", number, pause, self.port,
+            self.may_be_down, WRITERS, int(place),
+        )  # fmt: skip
 
-    def start(self, role: str, place: int = 0) -> None:
-        pauses = {
-            "publish": self.publish_pause, "write": self.write_pause, "read": self.read_pause
-        }  # fmt: skip
-        self._start(f"{role} {place}", self._work(role, pauses[role], place))
-
-    def _start(self, slot: str, work: Work) -> None:
+    def start(self, slot: str) -> None:
+        work = self.work(slot)
         role: Callable[[Work], None] = getattr(soak_load, slot.split()[0])
         process = self._forks.Process(target=soak_load.run, args=(role, work))
         process.start()
         self._running[slot] = work, process
 
     def start_all(self) -> None:
-        self.start("publish")
-        for place in range(WRITERS):
-            self.start("write", place)
-        for place in range(READERS):
-            self.start("read", place)
+        for slot in SLOTS:
+            self.start(slot)
+            if slot.startswith("serve"):
+                self.wait_for_the_server()
+
+    def wait_for_the_server(self) -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                soak_load.from_server(self.work("wait 0"))([0])
+            except soak_load.DOWN:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return
 
     def kill(self, slot: str) -> None:
-        """Kill -9 a process, and start one like it."""
-        work = self._stop(slot)
+        """Kill -9 a process, with those that it started, and start one like it."""
+        self._stop(slot)
         self.kills[slot.split()[0]] += 1
-        self.start(slot.split()[0], work.place)
+        self.start(slot)
 
-    def _stop(self, slot: str) -> Work:
+    def _stop(self, slot: str) -> None:
         work, process = self._running.pop(slot)
-        process.kill()
+        assert process.pid is not None
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has no group yet, and has started nothing
+            process.kill()
         process.join()
-        self.gone[work.name] = self.clock()
-        return work
+        self.gone[work.name] = clock()
 
     def stop(self) -> None:
-        for slot in list(self._running):
+        for slot in reversed(list(self._running)):
             self._stop(slot)
 
     def wrong(self) -> list[str]:
@@ -127,7 +142,8 @@ class Load:
 
 
 def mixed_load(directory: Path, seconds: float, publish_pause: float) -> None:
-    load = Load(directory, publish_pause, write_pause=0.02, read_pause=0.01)
+    pauses = {"publish": publish_pause, "write": 0.02, "send": 0.03, "read": 0.01, "ask": 0.01}
+    load = Load(directory, pauses)
     load.start_all()
     try:
         time.sleep(seconds)
@@ -141,13 +157,16 @@ def mixed_load(directory: Path, seconds: float, publish_pause: float) -> None:
 
 def kill_again_and_again(directory: Path, kills: int, seed: int) -> None:
     chosen = random.Random(seed)
-    load = Load(directory, publish_pause=0.0, write_pause=0.0, read_pause=0.005)
+    load = Load(directory, {"read": 0.005, "ask": 0.005}, may_be_down=True)
     load.start_all()
-    slots = ["publish 0", *(f"write {place}" for place in range(WRITERS))]
     try:
         for number in range(kills):
             time.sleep(chosen.uniform(0.05, 0.6))
-            load.kill(slots[number % len(slots)])
+            slot = KILLED[number % len(KILLED)]
+            if slot.startswith("serve"):
+                load.wait_for_the_server()
+            load.kill(slot)
+        load.wait_for_the_server()
         time.sleep(0.5)
     finally:
         load.stop()
@@ -155,9 +174,8 @@ def kill_again_and_again(directory: Path, kills: int, seed: int) -> None:
     wrong = load.wrong()
     assert not wrong, (len(wrong), wrong[:5])
     # At rest: what was acknowledged is there, seen by a process that has seen nothing before.
-    last = replace(load._work("read", 0), name="last")
-    load.gone["last"] = load.clock()
-    soak_load.Reads(last).read(list(range(PAIRS)))
+    last = load.work("last 0")
+    soak_load.Reads(last, soak_load.from_store(last)).read(list(range(PAIRS)))
     assert not load.wrong()
 
 
