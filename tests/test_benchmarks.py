@@ -34,8 +34,11 @@ def test_a_small_run_gives_right_rows_and_a_page(tmp_path: Path) -> None:
 
 def test_a_small_run_online_gives_right_values_and_a_page(tmp_path: Path) -> None:
     output = tmp_path / "online.json"
-    run("online", "--scale", "0.002", "--peers", "fstore", "--repetitions", "1", "--rounds", "1",
-        "--seconds", "0.02", "--parts", "materialize,reads,http", "--data", str(tmp_path / "data"), "--output", str(output))  # fmt: skip
+    words = "--scale 0.002 --peers fstore --parts materialize,reads,http"
+    words += f" --repetitions 1 --rounds 1 --seconds 0.02 --data {tmp_path / 'data'}"
+    command = [sys.executable, "-m", "benchmarks.online", "--output", str(output), *words.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(output.read_text())
     assert found["values"] == {"fstore": "right"}
     assert [(each["keys"], each["features"]) for each in found["reads"]] == [
@@ -44,9 +47,3 @@ def test_a_small_run_online_gives_right_values_and_a_page(tmp_path: Path) -> Non
     assert {each["values"] for each in found["http"]} == {"right"}
     assert {tuple(each["statuses"]) for each in found["http"]} == {("200",)}
     assert "## Goals" in render(found)
-
-
-def run(module: str, *words: str) -> None:
-    command = [sys.executable, "-m", f"benchmarks.{module}", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
