@@ -37,12 +37,19 @@ class Operation:
 @dataclass
 class _Pair:
     rows: list[Operation]  # in order of stamp: pushes of the pair, and every materialize
-    deletions: list[Operation]
+    deletions: list[Operation]  # one after the other: a pair has one writer at a time
     stamps: list[int] = field(init=False)
+    deleted: list[int] = field(init=False)  # when each deletion began
 
     def __post_init__(self) -> None:
         self.rows.sort(key=lambda row: row.stamp)
         self.stamps = [row.stamp for row in self.rows]
+        self.deleted = [each.began for each in self.deletions]
+
+    def deletions_of(self, row: Operation, until: int) -> list[Operation]:
+        """Return the deletions begun by then that may have to do with a row."""
+        first = bisect_right(self.deleted, min(row.stamp, row.began)) - 1
+        return self.deletions[max(0, first) : bisect_right(self.deleted, until)]
 
 
 class History:
@@ -68,13 +75,17 @@ class History:
         is certainly there.
         """
         known = self._pairs[pair]
-        deletions = [each for each in known.deletions if each.began <= ended]
-        newest = self._newest_source(began)
+        newest = _last_done(self.sources, self._began, began)
+        deletion = _last_done(known.deletions, known.deleted, began)
+        oldest = min(newest.stamp, deletion.stamp) if newest and deletion else 0
         found: set[int | None] = set()
         for place in range(bisect_right(known.stamps, ended) - 1, -1, -1):
             row = known.rows[place]
-            if row.began > ended or (row.kind == SOURCE and row.began < newest):
+            if row.stamp < oldest:
+                break  # pushes of before are deleted, and sources of before replaced
+            if row.began > ended or (row.kind == SOURCE and newest and row.began < newest.began):
                 continue
+            deletions = known.deletions_of(row, ended)
             if any(_hides(each, row) and _is_done(each, began) for each in deletions):
                 continue
             found.add(row.serial)
@@ -82,12 +93,13 @@ class History:
                 return found
         return found | {None}
 
-    def _newest_source(self, at: int) -> int:
-        """Return when the newest materialize that was certainly done began: older ones are gone."""
-        for source in reversed(self.sources[: bisect_right(self._began, at)]):
-            if _is_done(source, at):
-                return source.began
-        return 0
+
+def _last_done(operations: list[Operation], began: list[int], at: int) -> Operation | None:
+    """Return the last of operations, in order, that was certainly done at an instant."""
+    for place in range(bisect_right(began, at) - 1, -1, -1):
+        if _is_done(operations[place], at):
+            return operations[place]
+    return None
 
 
 def _is_done(operation: Operation, at: int) -> bool:
