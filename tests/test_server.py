@@ -437,7 +437,7 @@ def test_without_the_extra_it_says_what_to_install(
 
     def missing(name: str) -> object:
         if name == "fstore.server.run":
-            raise ModuleNotFoundError("No module named 'granian'", name="granian")
+            raise ModuleNotFoundError("No module named 'httptools'", name="httptools")
         return imported(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)

@@ -16,7 +16,7 @@ from fstore.cli.options import opens_store
 if TYPE_CHECKING:
     from fstore.store import FeatureStore
 
-_LIBRARIES = {"granian", "orjson", "prometheus_client", "uvloop"}
+_LIBRARIES = {"httptools", "orjson", "prometheus_client", "uvloop"}
 
 
 @click.command()

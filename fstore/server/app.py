@@ -1,8 +1,7 @@
 """The HTTP application: routes, limits, keys, one line of log and one count a request.
 
-It speaks RSGI, Granian's own interface: of what was measured the one that costs least beside the
-work (docs/decisions/0008). Reads run on the event loop, for they take microseconds; a push waits
-for the disk in a thread.
+A request comes whole (fstore.server.http), and a read of a few rows is answered at once: it takes
+microseconds. What waits, for the disk or for another server, does so in a thread.
 """
 
 from __future__ import annotations
@@ -14,32 +13,31 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import orjson
 
-from fstore.errors import FstoreError
+from fstore.errors import FstoreError, NotMaterializedError
 from fstore.project.serving import Limits
 from fstore.server import metrics
-from fstore.server.access import Access
+from fstore.server.access import LOOPBACK, Access
 from fstore.server.answers import answer, stamp
+from fstore.server.http import Reply, Request
 from fstore.server.openapi import document, page
 from fstore.server.refusals import RefusedError, body_of, refusal_of
 from fstore.server.requests import features_asked, rows_pushed
 from fstore.store import FeatureStore
 
-_JSON, _TEXT, _HTML = "application/json", "text/plain; version=0.0.4", "text/html; charset=utf-8"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-
-
-class Reply(NamedTuple):
-    """What goes back: status, body and its type; and how many rows were asked, for the log."""
-
-    status: int
-    body: bytes
-    kind: str = _JSON
-    rows: int | None = None
+_TEXT, _HTML = "text/plain; version=0.0.4; charset=utf-8", "text/html; charset=utf-8"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
+_LOGGED = 200  # characters of a path
+_AT_ONCE = 500  # rows of a read that is not worth a thread
+_AWAY = "The online store cannot be read or written now; try again. The server's log has the reason"
+_THREADS = 16  # for reads, and as many for pushes: neither keeps the other waiting
 
 
 class Route(NamedTuple):
@@ -47,18 +45,30 @@ class Route(NamedTuple):
 
     method: str
     right: str | None
-    handle: Callable[[bytes], Awaitable[Reply]]
+    handle: Callable[[bytes], Reply | Awaitable[Reply]]
+
+
+@dataclass
+class _Asked:
+    """A request under way: what its line of log will say."""
+
+    request: Request
+    id: str
+    began: float
+    holder: str | None = None
 
 
 class App:
-    """The application over one store. :meth:`allow` changes keys and limits while it runs."""
+    """The application over one store. ``reads_block``: the store asks another server."""
 
     def __init__(
         self, store: FeatureStore, access: Access, limits: Limits, *, reads_block: bool
     ) -> None:
-        self._store = store
-        self._reads_block = reads_block  # the store asks another server: not on the event loop
-        self.allow(access, limits)
+        self._store, self._access, self._limits = store, access, limits
+        self._at_once = -1 if reads_block else _AT_ONCE
+        self._readers = ThreadPoolExecutor(_THREADS, "reads")
+        self._writers = ThreadPoolExecutor(_THREADS, "pushes")
+        self._documents = orjson.dumps(document()), page()
         self._routes: Mapping[str, Route] = {
             "/get-online-features": Route("POST", "read", self._get_online_features),
             "/push": Route("POST", "write", self._push),
@@ -68,91 +78,133 @@ class App:
             "/docs": Route("GET", None, self._docs),
         }
 
-    def allow(self, access: Access, limits: Limits) -> None:
-        """Take these keys and limits from the next request on."""
-        self._access, self._limits = access, limits
+    def __call__(self, request: Request) -> Reply | Awaitable[Reply]:
+        """Answer one request: at once, or with what to wait for."""
+        asked = _asked(request)
+        try:
+            route = self._route(request)
+            if route.right:
+                self._refuse_browsers(request)
+                authorization = request.headers.get(b"authorization", b"").decode(errors="replace")
+                asked.holder = self._access.holder(authorization, route.right)
+            found = route.handle(request.body)
+        except Exception as error:
+            return self._done(asked, self._failed(asked, error))
+        if isinstance(found, Reply):
+            return self._done(asked, found)
+        return self._later(asked, found)
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        """Answer one request, as Granian calls it."""
-        if scope.proto != "http":
-            return
-        given = scope.headers.get("x-request-id") or ""
-        request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(12).hex()
-        holder = None
-        started = time.perf_counter()
+    def refuse(self, request: Request, error: RefusedError) -> Reply:
+        """Return the reply to a request that is not whole, counted and logged like any other."""
+        asked = _asked(request)
+        return self._done(asked, self._failed(asked, error))
+
+    async def _later(self, asked: _Asked, coming: Awaitable[Reply]) -> Reply:
         try:
             async with asyncio.timeout(self._limits.seconds):
-                route = self._route(scope.method, scope.path)
-                if route.right:
-                    holder = self._access.holder(scope.headers.get("authorization"), route.right)
-                body = await _body(scope, protocol, self._limits.body)
-                started = time.perf_counter()
-                reply = await route.handle(body)
-        except RefusedError as refusal:
-            reply = Reply(refusal.status, body_of(refusal))
-        except FstoreError as error:
-            reply = Reply(*refusal_of(error))
-            if reply.status == 500:
-                _log({"level": "error", "request_id": request_id, "error": str(error)})
-        except TimeoutError:
+                reply = await coming
+        except Exception as error:
+            reply = self._failed(asked, error)
+        return self._done(asked, reply)
+
+    def _failed(self, asked: _Asked, error: Exception) -> Reply:
+        if isinstance(error, RefusedError):
+            headers = (("www-authenticate", "Bearer"),) if error.status == 401 else ()
+            return Reply(error.status, body_of(error), headers=headers)
+        if isinstance(error, TimeoutError) and not isinstance(error, FstoreError):
             seconds = self._limits.seconds
-            reply = Reply(503, body_of(RefusedError(503, f"Not answered within {seconds:g} s.")))
-        except Exception:
-            _log({"level": "error", "request_id": request_id, "error": traceback.format_exc()})
-            sentence = f"The request failed. The server's log has it as {request_id}."
-            reply = Reply(500, body_of(RefusedError(500, sentence)))
-        seconds = time.perf_counter() - started
-        _reply(protocol, scope.method, reply, request_id)
-        known = scope.path if scope.path in self._routes else "other"
-        metrics.count_request(known, reply.status, seconds)
+            sentence = f"Not answered within {seconds:g} seconds; a push may still be taken in."
+            return Reply(503, body_of(RefusedError(503, sentence)))
+        if isinstance(error, FstoreError):
+            status, body = refusal_of(error)
+            if status < 500 or isinstance(error, NotMaterializedError):
+                return Reply(status, body)
+            self._log_error(asked, str(error))
+            if status == 503:
+                return Reply(503, body_of(RefusedError(503, f"{_AWAY} as {asked.id}.")))
+        else:
+            self._log_error(asked, traceback.format_exc())
+        sentence = f"The request failed. The server's log has it as {asked.id}."
+        return Reply(500, body_of(RefusedError(500, sentence)))
+
+    def _log_error(self, asked: _Asked, error: str) -> None:
+        line = {"time": datetime.now(UTC), "level": "error", "request_id": asked.id}
+        _log(line | {"error": error})
+
+    def _done(self, asked: _Asked, reply: Reply) -> Reply:
+        seconds = time.perf_counter() - asked.began
+        path = asked.request.path
+        metrics.count_request(path if path in self._routes else "other", reply.status, seconds)
         _log(
             {
-                "time": stamp(datetime.now(UTC)),
-                "method": scope.method,
-                "path": scope.path,
+                "time": datetime.now(UTC),
+                "method": asked.request.method,
+                "path": path[:_LOGGED],
                 "status": reply.status,
                 "ms": round(seconds * 1000, 3),
                 "rows": reply.rows,
-                "key": holder,
-                "request_id": request_id,
+                "key": asked.holder,
+                "request_id": asked.id,
             }
         )
+        return reply._replace(headers=(*reply.headers, ("x-request-id", asked.id)))
 
-    def _route(self, method: str, path: str) -> Route:
-        route = self._routes.get(path)
+    def _route(self, request: Request) -> Route:
+        route = self._routes.get(request.path)
         if route is None:
+            known = ", ".join(self._routes)
             raise RefusedError(
-                404, f"There is no {path} here; there are: {', '.join(self._routes)}."
+                404, f"There is no {request.path[:_LOGGED]} here; there are: {known}."
             )
+        method = request.method
         if route.method != method and not (method == "HEAD" and route.method == "GET"):
-            raise RefusedError(405, f"{path} takes {route.method}, not {method}.")
+            raise RefusedError(405, f"{request.path} takes {route.method}, not {method}.")
         return route
 
-    async def _get_online_features(self, body: bytes) -> Reply:
+    def _refuse_browsers(self, request: Request) -> None:
+        """Without keys, a page that a browser on this host shows could ask and push, too."""
+        origin = request.headers.get(b"origin")
+        if origin is None or self._access.keys:
+            return
+        try:
+            host = urlsplit(origin.decode(errors="replace")).hostname
+        except ValueError:
+            host = None
+        if host not in LOOPBACK:
+            raise RefusedError(403, "Without keys, pages of other hosts may not ask.")
+
+    def _get_online_features(self, body: bytes) -> Reply | Awaitable[Reply]:
         asked = features_asked(body, self._limits.rows)
 
-        def read() -> bytes:
+        def read() -> Reply:
             response = self._store.get_online_features(
                 asked.features, asked.entities, asked.feature_service, asked.full_feature_names
             )
             features = response.features
             metrics.count_features(features)
-            return answer(response, features)
+            return Reply(200, answer(response, features), rows=asked.rows)
 
-        content = await asyncio.to_thread(read) if self._reads_block else read()
-        return Reply(200, content, rows=asked.rows)
+        return read() if asked.rows <= self._at_once else _in(self._readers, read)
 
-    async def _push(self, body: bytes) -> Reply:
+    def _push(self, body: bytes) -> Awaitable[Reply]:
         pushed = rows_pushed(body, self._limits.rows)
-        done = await asyncio.to_thread(self._store.push, *pushed)
-        counts = {"rows": done.rows, "refused": done.refused}
-        return Reply(200, orjson.dumps(counts), rows=done.rows)
 
-    async def _health(self, _: bytes) -> Reply:
+        def push() -> Reply:
+            done = self._store.push(*pushed)
+            counts = {"rows": done.rows, "refused": done.refused}
+            return Reply(200, orjson.dumps(counts), rows=done.rows)
+
+        return _in(self._writers, push)
+
+    def _health(self, _: bytes) -> Awaitable[Reply]:
+        return _in(self._readers, self._status)
+
+    def _status(self) -> Reply:
         try:
-            found = await asyncio.to_thread(self._store.status)
+            found = self._store.status()
         except FstoreError as error:
-            return Reply(503, orjson.dumps({"ready": False, "reason": str(error)}))
+            _log({"time": datetime.now(UTC), "level": "error", "error": str(error)})
+            return Reply(503, orjson.dumps({"ready": False, "reason": f"{_AWAY}."}))
         if found is None:
             reason = "Nothing is in the online store yet. Run: fstore materialize"
             return Reply(503, orjson.dumps({"ready": False, "reason": reason}))
@@ -167,43 +219,26 @@ class App:
         health = {"ready": True, "generation": found.generation, "views": views}
         return Reply(200, orjson.dumps(health))
 
-    async def _metrics(self, _: bytes) -> Reply:
-        return Reply(200, await asyncio.to_thread(metrics.exposition, self._store.status), _TEXT)
+    def _metrics(self, _: bytes) -> Awaitable[Reply]:
+        status = self._store.status
+        return _in(self._readers, lambda: Reply(200, metrics.exposition(status), _TEXT))
 
-    async def _openapi(self, _: bytes) -> Reply:
-        return Reply(200, orjson.dumps(document()))
+    def _openapi(self, _: bytes) -> Reply:
+        return Reply(200, self._documents[0])
 
-    async def _docs(self, _: bytes) -> Reply:
-        return Reply(200, page(), _HTML)
-
-
-async def _body(scope: Any, protocol: Any, most: int) -> bytes:
-    """Return the request's body; RefusedError 413 where it is longer than ``most``, or says so."""
-    too_long = f"The body is longer than {most} bytes, the most this server takes."
-    length = scope.headers.get("content-length")
-    if length is not None and length.isdigit():
-        if int(length) > most:
-            raise RefusedError(413, too_long)
-        whole: bytes = await protocol()
-        return whole
-    body = b""
-    async for part in protocol:  # of a length that is not said
-        body += part
-        if len(body) > most:
-            raise RefusedError(413, too_long)
-    return body
+    def _docs(self, _: bytes) -> Reply:
+        return Reply(200, self._documents[1], _HTML)
 
 
-def _reply(protocol: Any, method: str, reply: Reply, request_id: str) -> None:
-    headers = [("content-type", reply.kind), ("x-request-id", request_id)]
-    if reply.status == 401:
-        headers.append(("www-authenticate", "Bearer"))
-    if method == "HEAD":
-        headers.append(("content-length", str(len(reply.body))))
-        protocol.response_empty(reply.status, headers)
-    else:
-        protocol.response_bytes(reply.status, headers, reply.body)
+def _asked(request: Request) -> _Asked:
+    given = request.headers.get(b"x-request-id", b"")
+    known = _REQUEST_ID.fullmatch(given)
+    return _Asked(request, given.decode() if known else os.urandom(12).hex(), time.perf_counter())
+
+
+def _in(threads: Executor, work: Callable[[], Reply]) -> Awaitable[Reply]:
+    return asyncio.get_running_loop().run_in_executor(threads, work)
 
 
 def _log(line: dict[str, Any]) -> None:
-    sys.stderr.write(orjson.dumps(line).decode() + "\n")
+    sys.stderr.write(orjson.dumps(line, option=orjson.OPT_UTC_Z).decode() + "\n")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 import orjson
 
 from fstore.server.refusals import RefusedError
+
+_WHOLE = 2.0**63  # from which on a float may be a whole number that was written in full
 
 
 class FeaturesAsked(NamedTuple):
@@ -29,7 +32,7 @@ class RowsPushed(NamedTuple):
 
 def features_asked(body: bytes, most_rows: int) -> FeaturesAsked:
     """Read the body of get-online-features; RefusedError where it is none, or has too many rows."""
-    given = _object(body)
+    given = _object(body, "entities")
     entities = _columns(given.get("entities"), "entities", most_rows)
     features, service = given.get("features"), given.get("feature_service")
     if service is not None and not isinstance(service, str):
@@ -52,7 +55,7 @@ def features_asked(body: bytes, most_rows: int) -> FeaturesAsked:
 
 def rows_pushed(body: bytes, most_rows: int) -> RowsPushed:
     """Read the body of push; RefusedError where it is none, or has too many rows."""
-    given = _object(body)
+    given = _object(body, "df")
     view, to = given.get("push_source_name"), given.get("to", "online")
     if not isinstance(view, str):
         raise RefusedError(422, "push_source_name must be the name of a feature view.")
@@ -61,14 +64,26 @@ def rows_pushed(body: bytes, most_rows: int) -> RowsPushed:
     return RowsPushed(view, _columns(given.get("df"), "df", most_rows), to)
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _object(body: bytes, columns: str) -> dict[str, Any]:
     try:
         given = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        if isinstance(given, dict) and _has_huge_numbers(given.get(columns)):
+            given = json.loads(body)  # slower, and exact: orjson makes 2**64 a float
+    except (ValueError, RecursionError) as error:
         raise RefusedError(422, f"The body is not JSON: {error}") from None
     if not isinstance(given, dict):
         raise RefusedError(422, "The body must be a JSON object.")
     return given
+
+
+def _has_huge_numbers(columns: object) -> bool:
+    lists = columns.values() if isinstance(columns, dict) else ()
+    return any(
+        isinstance(value, float) and abs(value) >= _WHOLE
+        for values in lists
+        if isinstance(values, list) and float in {*map(type, values)}
+        for value in values
+    )
 
 
 def _columns(given: object, name: str, most_rows: int) -> dict[str, list[Any]]:

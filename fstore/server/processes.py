@@ -1,0 +1,181 @@
+"""The processes that answer: started, looked after, replaced one by one, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fstore
+from fstore.server.worker import IDLE_SECONDS, READY
+
+START_SECONDS = 120.0
+SPARE_SECONDS = 5.0  # that a process has beyond what its requests may take, before it is killed
+SHORTEST_LIFE = 5.0  # seconds; one that dies sooner is replaced after a pause
+LONGEST_PAUSE = 30.0
+# Not -m: that would look for modules in the working directory first.
+_CODE = """
+import sys
+sys.path.append(sys.argv[2])
+from fstore.server.worker import main
+main(sys.argv[1])
+"""
+_HOME = str(Path(fstore.__file__).parents[1])
+
+
+class StartError(Exception):
+    """A process does not come up; the sentence says why."""
+
+
+@dataclass
+class _Process:
+    running: subprocess.Popen[bytes]
+    started: float
+    ready: int  # where it says so
+    last: float = 0.0  # once it was told to stop: when it is killed
+
+    def tell_to_stop(self, seconds: float) -> None:
+        if not self.last:
+            self.last = time.monotonic() + seconds
+            self.running.send_signal(signal.SIGTERM)
+
+    def is_gone(self) -> bool:
+        if self.last and time.monotonic() > self.last:
+            self.running.kill()
+        return self.running.poll() is not None
+
+
+class Processes:
+    """One process for each listening socket. ``seconds`` is the most that a request may take."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        opened: Mapping[str, Any],
+        env: Mapping[str, str],
+        seconds: float,
+    ) -> None:
+        self._sockets, self._opened, self._env = sockets, opened, env
+        self._seconds = seconds
+        self._here, self._alive = os.pipe()  # what each process listens to ends when we do
+        self._answering: list[_Process | None] = [None] * len(sockets)
+        self._leaving: list[_Process] = []
+        self._pause = 0.0
+        self._not_before = 0.0
+
+    def start(self, hurry: Callable[[], bool]) -> None:
+        """Start them all; StartError where one does not come up."""
+        self._answering = [self._spawn(each) for each in self._sockets]
+        for process in self._answering:
+            assert process is not None
+            self._wait(process, hurry)
+
+    def look_after(self) -> None:
+        """Replace those that died."""
+        self._leaving = [each for each in self._leaving if not each.is_gone()]
+        now = time.monotonic()
+        for place, process in enumerate(self._answering):
+            if process is not None:
+                if not process.is_gone():
+                    continue
+                lived = now - process.started
+                self._pause = (
+                    min(LONGEST_PAUSE, self._pause * 2 + 0.5) if lived < SHORTEST_LIFE else 0
+                )
+                self._not_before = now + self._pause
+                code = process.running.returncode
+                tell("error", f"A process ended ({code}); another one takes its place.")
+                self._answering[place] = None
+                self._close(process)
+            if now >= self._not_before:
+                self._answering[place] = self._spawn(self._sockets[place])
+
+    def replace(self, seconds: float, hurry: Callable[[], bool]) -> None:
+        """Start each anew; the old one is told to stop once the new one is ready."""
+        for place, before in enumerate(self._answering):
+            process = self._spawn(self._sockets[place])
+            try:
+                self._wait(process, hurry)
+            except StartError:
+                process.running.kill()
+                process.running.wait()
+                raise
+            self._answering[place] = process
+            if before is not None:
+                self._tell_to_stop(before)
+                self._leaving.append(before)
+        self._seconds = seconds
+
+    def stop(self, hurry: Callable[[], bool]) -> None:
+        """Let them finish what is asked of them, and end."""
+        left = [each for each in (*self._answering, *self._leaving) if each is not None]
+        for process in left:
+            self._tell_to_stop(process)
+        while left and not hurry():
+            time.sleep(0.02)
+            left = [each for each in left if not each.is_gone()]
+
+    def kill(self) -> None:
+        """End at once whatever is still there."""
+        for process in (*self._answering, *self._leaving):
+            if process is not None and process.running.poll() is None:
+                process.running.kill()
+                process.running.wait()
+
+    def _tell_to_stop(self, process: _Process) -> None:
+        process.tell_to_stop(self._seconds + IDLE_SECONDS + SPARE_SECONDS)
+
+    def _spawn(self, listener: socket.socket) -> _Process:
+        ready, told = os.pipe()
+        words = {
+            "store": self._opened,
+            "listener": listener.fileno(),
+            "ready": told,
+            "alive": self._here,
+        }
+        try:
+            running = subprocess.Popen(  # noqa: S603 - the words are ours
+                [sys.executable, "-P", "-c", _CODE, json.dumps(words), _HOME],
+                env=self._env,
+                pass_fds=(listener.fileno(), told, self._here),
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for us to pass on
+            )
+        finally:
+            os.close(told)
+        return _Process(running, time.monotonic(), ready)
+
+    def _wait(self, process: _Process, hurry: Callable[[], bool]) -> None:
+        last = process.started + START_SECONDS
+        while time.monotonic() < last and not hurry():
+            if select.select([process.ready], [], [], 0.1)[0]:
+                said = os.read(process.ready, 1 << 16)
+                self._close(process)
+                if said == READY:
+                    return
+                raise StartError(said.decode() or "a process ended before it was ready.")
+        if hurry():
+            return
+        raise StartError(f"a process was not ready within {START_SECONDS:g} seconds.")
+
+    def _close(self, process: _Process) -> None:
+        if process.ready >= 0:
+            os.close(process.ready)
+            process.ready = -1
+
+
+def tell(level: str, sentence: str) -> None:
+    """Write a line of log, as the processes write theirs."""
+    line = {"time": datetime.now(UTC).isoformat(), "level": level, "message": sentence}
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()
