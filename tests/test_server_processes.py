@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.load import Load, bodies, load, request
 from tests.online import Online, stats
-from tests.serving import Server, serving
+from tests.serving import Server, command, free_port, serving
 from tests.test_server import refused
 
 REQUESTS = [
@@ -156,8 +157,17 @@ def test_a_port_is_served_once(online: Online) -> None:
         assert "Address already in use. Choose another --host or --port." in said
 
 
-def test_ctrl_c_is_for_all_processes_and_ends_without_a_trace(online: Online) -> None:
-    with serving(online.directory) as server:
-        server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(timeout=30) == 0
-        assert "Traceback" not in server.log.read_text()
+def test_ctrl_c_reaches_all_processes_and_ends_without_a_trace(
+    online: Online, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command(online.directory, "--port", str(free_port()), "--workers", "2"),
+            stderr=file,
+            start_new_session=True,  # as a terminal's: of a group of its own
+        )
+    eventually(lambda: b"fstore serves" in log.read_bytes())
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+    assert len(log.read_text().splitlines()) == 1

@@ -24,8 +24,11 @@ SPARE_SECONDS = 5.0  # that a process has beyond what its requests may take, bef
 SHORTEST_LIFE = 5.0  # seconds; one that dies sooner is replaced after a pause
 LONGEST_PAUSE = 30.0
 # Not -m: that would look for modules in the working directory first.
+# Ctrl-C reaches all processes of a terminal, and is for the first one to pass on.
 _CODE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 sys.path.append(sys.argv[2])
 from fstore.server.worker import main
 main(sys.argv[1])
@@ -149,7 +152,6 @@ class Processes:
                 env=self._env,
                 pass_fds=(listener.fileno(), told, self._here),
                 stdin=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for us to pass on
             )
         finally:
             os.close(told)
