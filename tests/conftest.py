@@ -25,11 +25,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with the fixture ``store`` runs once for each kind of online store."""
-    if "store" in metafunc.fixturenames:
+    """A test with the fixture ``store_kind`` runs once for each kind of online store."""
+    if "store_kind" in metafunc.fixturenames:
         of_files = metafunc.definition.get_closest_marker("files")
         kinds = servers.KINDS[:1] if of_files else servers.KINDS
-        metafunc.parametrize("store", kinds, indirect=True, scope="module")
+        metafunc.parametrize("store_kind", kinds, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def running() -> Iterator[dict[str, servers.Server]]:
 
 
 @pytest.fixture(scope="module")
-def store(request: pytest.FixtureRequest, running: dict[str, servers.Server]) -> Iterator[str]:
+def store_kind(request: pytest.FixtureRequest, running: dict[str, servers.Server]) -> Iterator[str]:
     """The kind of online store that the projects of the test use."""
     kind = request.param
     if kind in servers.SERVERS and kind not in running:

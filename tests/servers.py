@@ -162,7 +162,7 @@ SERVERS: dict[str, Callable[[], Server]] = {"redis": RedisServer, "postgres": Po
 
 KINDS = ("duckdb", *SERVERS)  # of online stores
 URL = "FSTORE_TEST_URL"
-_used: list[str] = []  # the kind that the fixture ``store`` has chosen
+_used: list[str] = []  # the kind that the fixture ``store_kind`` has chosen
 
 
 def use(kind: str, server: Server | None) -> None:

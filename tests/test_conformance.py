@@ -234,7 +234,7 @@ def same(mine: Any, theirs: Any) -> bool:
 # Online: steps in order, each one thing that happens.
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("store_kind")
 @pytest.mark.parametrize("case", ONLINE, ids=ids(ONLINE))
 def test_steps_online(case: Case, tmp_path: Path) -> None:
     project = case.make(tmp_path / "project")

@@ -24,7 +24,7 @@ from fstore.online.lock import locked
 from tests.harness import View
 from tests.online import DAY, NOW, STATS_COLUMNS, STATS_META, Online, stats
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("store_kind")
 
 PLAIN = [[1, "2024-01-01", 10, "a"], [1, "2024-01-02", 11, "b"], [2, "2024-01-01", 20, None]]
 
@@ -209,14 +209,14 @@ def broken(name: str = "broken") -> View:
     return View(name, columns, meta=STATS_META, select=select)
 
 
-def test_one_view_that_fails_publishes_none_and_is_named(tmp_path: Path, store: str) -> None:
+def test_one_view_that_fails_publishes_none_and_is_named(tmp_path: Path, store_kind: str) -> None:
     online = Online(tmp_path, [stats(PLAIN), broken()])
     with pytest.raises(
         QueryError, match=r"broken \(models/broken.sql\) cannot be read. DuckDB: Conv"
     ):
         online.materialize()
     assert online.status() is None
-    if store == "duckdb":
+    if store_kind == "duckdb":
         assert sorted(path.name for path in online.folder.iterdir()) == ["LOCK"]
 
 
@@ -349,11 +349,11 @@ def test_views_of_their_own_k_and_those_that_leave(tmp_path: Path) -> None:
     assert {each.view for each in online.status().views} == {"stats"}
 
 
-def test_the_stream_goes_on_after_a_view_that_broke_off(tmp_path: Path, store: str) -> None:
+def test_the_stream_goes_on_after_a_view_that_broke_off(tmp_path: Path, store_kind: str) -> None:
     other = View("other", STATS_COLUMNS, PLAIN, meta=STATS_META)
     online = Online(tmp_path, [broken("a_first"), stats(PLAIN), broken("b_between"), other])
     done = online.materialize(keep_going=True)
     assert [each.view for each in done.views] == ["other", "stats"]
     assert sorted(done.failed) == ["a_first", "b_between"]
-    if store == "duckdb":
+    if store_kind == "duckdb":
         assert len(list(online.folder.glob("*.duckdb*"))) == 2

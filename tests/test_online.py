@@ -29,7 +29,7 @@ from tests import oracle
 from tests.harness import Service, View
 from tests.online import DAY, NOW, STATS_COLUMNS, STATS_META, Online, stats
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("store_kind")
 
 MICROSECOND = timedelta(microseconds=1)
 ROWS = [[1, "2024-01-08", 10, "a"], [2, "2024-01-02", 20, "b"], [3, "2024-01-08", None, "c"]]
@@ -42,7 +42,7 @@ WORLD = View(
 
 
 @pytest.fixture(scope="module")
-def online(store: str, tmp_path_factory: pytest.TempPathFactory) -> Online:
+def online(store_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Online:
     """Three views: of one key, of two, of none; one that is not online."""
     routes = View(
         "routes",

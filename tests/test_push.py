@@ -35,7 +35,7 @@ from fstore.jobs.push import delete
 from tests.harness import View
 from tests.online import DAY, NOW, STATS_META, Online, stats
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("store_kind")
 
 EARLY, LATE = "2024-01-01", "2024-01-05"
 
@@ -251,6 +251,32 @@ def test_types_survive(tmp_path: Path) -> None:
     online.push([{"k": "p", "t": "2024-01-02", **values, "price": 1.25, "day": "2024-02-03"}])
     found = online.get(["stats:*"], [{"k": "p"}]).to_dict()
     assert (found["price"], found["day"]) == ([Decimal("1.25")], [date(2024, 2, 3)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("HUGEINT", 2**100),
+        ("UBIGINT", 2**63),
+        ("DECIMAL(4,1)", Decimal("1.5")),
+        ("DATE", date(2024, 1, 2)),
+        ("TIMESTAMPTZ", NOW),
+        ("TIMESTAMP_NS", datetime(2024, 1, 2, 3)),
+        ("DOUBLE", 0.5),
+        ("BOOLEAN", True),
+        ("UUID", "4ac7a9e9-607c-4c8a-84f3-843f0191e3fd"),
+        ("ENUM('a', 'b')", "b"),
+    ],
+)
+def test_keys_of_every_type(tmp_path: Path, kind: str, key: Any) -> None:
+    columns = {"k": kind, "t": "TIMESTAMP", "x": "INTEGER"}
+    online = Online(tmp_path, [View("stats", columns, [[key, EARLY, 1]], meta=STATS_META)])
+    online.materialize()
+    assert online.x(key) == [1]
+    online.push([{"k": key, "t": LATE, "x": 2}])
+    assert online.x(key) == [2]
+    online.delete(key)
+    assert online.x(key) == [None]
 
 
 def test_views_of_no_entity_of_two_keys_and_snapshots(tmp_path: Path) -> None:

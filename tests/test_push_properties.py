@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.harness import View
 from tests.online import NOW, STATS_META, Online
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("store_kind")
 
 HOUR = timedelta(hours=1)
 KEYS = (1, 2, 3)

@@ -17,7 +17,7 @@ from fstore.online.entries import DELETE, PUSH, Entry
 from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.records import ALWAYS, NEVER, Layout, Rows
 from fstore.online.rows import EntityRows
-from fstore.online.values import arrow_types
+from fstore.online.values import arrow_types, to_python
 
 # What KeyType reads of a caller's value, for features too: '2013-01-31' is a date.
 _READ = ("DECIMAL", "DATE", "UUID")
@@ -193,7 +193,10 @@ def _array(view: FeatureView, column: Column, values: Sequence[Any], kind: pa.Da
 
 
 def _keys(view: FeatureView, layout: Layout, table: pa.Table, count: int) -> list[bytes]:
-    columns = [table[key].to_pylist() for key in view.join_keys]
+    columns = [
+        to_python(table[key], kind)
+        for key, kind in zip(view.join_keys, layout.key_types, strict=True)
+    ]
     keys = layout.key.encode_columns(columns, count)
     whole = [key for key in keys if key is not None]
     assert len(whole) == len(keys), "every value is of the key's type"
