@@ -33,10 +33,13 @@ def pushed(x: int, time: str) -> list[dict[str, Any]]:
     return [{"k": key, "t": time, "x": x, "y": "pushed" * 50} for key in range(PUSHED)]
 
 
+LOCKS = {"LOCK", "PUSHES", "NOTICES"}  # they tell of writers, not of rows
+
+
 def state(online: Online) -> dict[str, bytes]:
     """Every file that is there, but for who holds a lock."""
     found = {path.name: path.read_bytes() for path in online.folder.iterdir()}
-    return {name: content for name, content in found.items() if name not in ("LOCK", "PUSHES")}
+    return {name: content for name, content in found.items() if name not in LOCKS}
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def test_the_last_two_generations_are_kept(online: Online) -> None:
     assert files(online) == [
         "CURRENT",
         "LOCK",
+        "NOTICES",
         "PUSHES",
         "pushes.2.log",
         "pushes.3.log",
@@ -110,6 +111,7 @@ def test_leftovers_are_removed_and_strangers_stay(online: Online) -> None:
     assert files(online) == [
         "CURRENT",
         "LOCK",
+        "NOTICES",
         "PUSHES",
         "notes.txt",
         "pushes.3.log",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -25,6 +26,10 @@ from fstore.online.generation import (
     read_catalogs,
     storage_errors,
 )
+from fstore.online.notices import counter_of, noticed
+
+_LONGEST_TRUST = 0.1  # seconds
+_NEVER_SETTLED = -1
 
 
 class DuckDBStore:
@@ -49,6 +54,8 @@ class DuckDBStore:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._open: tuple[tuple[int, int, int], FileGeneration] | None = None
+        self._counter: memoryview | None = None
+        self._settled, self._asks_after = _NEVER_SETTLED, 0.0
 
     def generation(self) -> FileGeneration | None:
         """Return what is published now; None where nothing ever was."""
@@ -74,12 +81,25 @@ class DuckDBStore:
                     continue
                 if not opened.log.is_there and self._stamp() != stamp:
                     continue  # the log went with its generation: that is not a log without pushes
+                self._counter = counter_of(self.folder)
                 self._open = (stamp, opened)
                 return opened
         raise OnlineStoreError(f"{self.folder} lacks files that {CURRENT} names: copy it again.")
 
     def recent(self) -> FileGeneration | None:
-        """Return what is published now: to ask costs one look at a file."""
+        """Return what is published now; where nothing was changed since, without asking the disk.
+
+        It is asked all the same after a tenth of a second: a folder may be copied over.
+        """
+        opened, counter = self._open, self._counter
+        if opened is not None and counter is not None:
+            count = counter[0]
+            if count == self._settled and time.monotonic() < self._asks_after:
+                return opened[1]
+            generation = self.generation()
+            self._asks_after = time.monotonic() + _LONGEST_TRUST
+            self._settled = _NEVER_SETTLED if count % 2 else count
+            return generation
         return self.generation()
 
     def _readable(self) -> FileGeneration | None:
@@ -119,12 +139,13 @@ class DuckDBStore:
                 )
             if entry.kind == DELETE:
                 entry = replace(entry, hides=hides_up_to(self.folder))
-            try:
-                return generation.log.append(entry)
-            except OSError:  # a reader may have seen it whole, before it was cut off: begin anew
-                with suppress(OSError):
-                    os.utime(self._current)
-                raise
+            with noticed(self.folder):
+                try:
+                    return generation.log.append(entry)
+                except OSError:  # a reader may have seen it whole before it was cut off: begin anew
+                    with suppress(OSError):
+                        os.utime(self._current)
+                    raise
 
     @contextmanager
     def writer(self, lock_timeout: float) -> Iterator[FileWriter]:

@@ -34,6 +34,7 @@ from fstore.online.generation import (
 )
 from fstore.online.instants import micros
 from fstore.online.lock import locked
+from fstore.online.notices import noticed
 from fstore.online.protocol import Batch
 from fstore.online.pushes import PushLog
 from fstore.online.succession import is_of_same_columns, succession
@@ -143,7 +144,7 @@ class FileWriter:
         previous = self.current.catalog if self.current else None
         with storage_errors(f"{self.folder} cannot be written"):
             write_declared(self.folder, catalog, declared)
-            with held(self.folder / PUSHES, self.lock_timeout):
+            with held(self.folder / PUSHES, self.lock_timeout), noticed(self.folder):
                 self._fold(FileGeneration(self.folder, catalog), pushed_since)
                 swap(self.folder, catalog, previous)
         return catalog
@@ -182,6 +183,7 @@ class FileWriter:
         with (
             storage_errors(f"{self.folder} cannot be written"),
             held(self.folder / PUSHES, self.lock_timeout),
+            noticed(self.folder),
         ):
             entries = united(read_log(older), read_log(newer))
             write_log(older, entries)

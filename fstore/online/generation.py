@@ -7,6 +7,7 @@
     online/pushes.<generation>.log       what was pushed and deleted since that generation
     online/LOCK                          held by the one writer
     online/PUSHES                        held while the log grows or is replaced
+    online/NOTICES                       a counter by which readers know that nothing changed
 
 CURRENT is replaced by a rename, after everything that it names is on disk. Whatever it names
 neither now nor as the previous generation is a leftover, and the next writer removes it.

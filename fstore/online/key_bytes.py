@@ -33,12 +33,19 @@ class KeyCodec:
         sizes = [_size_of(kind) for kind in self.types]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
+    @cached_property
+    def _first(self) -> Callable[[Any], bytes | None]:
+        return _encoder_of(self.types[0])
+
     def encode_columns(self, columns: Sequence[Sequence[Any]], count: int) -> list[bytes | None]:
         """Return the key of each of ``count`` rows; None where it has a NULL or no row can have it.
 
         ``columns`` hold what KeyType.read returned, column by column.
         """
         if len(columns) == 1:
+            if count < _MANY:
+                encode = self._first
+                return [encode(value) for value in columns[0]]
             return _encoded(self.types[0], columns[0])
         parts = [_encoded(*each) for each in zip(self.types, columns, strict=True)]
         if not parts:

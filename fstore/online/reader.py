@@ -10,10 +10,11 @@ fork. What it knows comes from the published generation alone: no dbt, no manife
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from fstore.compile.request import Join, refuse_clashes, resolve, utc_instant, views_asked
 from fstore.compile.types import find_column
@@ -61,7 +62,8 @@ class OnlineReader:
         view's K), EntityRowsError and NotMaterializedError.
         """
         rows = EntityRows.of(entity_rows)
-        instant = micros(utc_instant(now, "what the clock gives"))
+        aware = now if now.tzinfo is UTC else utc_instant(now, "what the clock gives")
+        instant = micros(aware)
         asked_instant = None if at is None else utc_instant(at, "at")
         for _ in range(_TRIES):
             # What is asked for the first time, or reads nothing, is of what is published now.
@@ -123,11 +125,20 @@ class OnlineReader:
         return plan
 
 
-@dataclass(frozen=True)
-class _JoinPlan:
+class _KeyColumn(NamedTuple):
+    """A join key, the caller's column that it is taken from, and how its values are read."""
+
+    key: str
+    column: str
+    kind: KeyType
+    native: AbstractSet[type]  # of values that need not be read
+    shown: str  # the type of the column in the answer: of the first join that uses it
+
+
+class _JoinPlan(NamedTuple):
     join: Join
     key: KeyCodec
-    key_types: tuple[KeyType, ...]
+    columns: tuple[_KeyColumn, ...]
     as_of: datetime
     first: int  # as_of in microseconds: no read is of an instant before
     nothing: Sequence[Sequence[Any]]  # the columns of no row
@@ -139,39 +150,38 @@ class _Plan:
 
     joins: tuple[_JoinPlan, ...]
     outputs: tuple[Output, ...]
-    key_types: Mapping[str, str]  # of the caller's key columns: of the first join that uses each
     read: Lookups  # of the joins, in one step
 
     def answer(self, rows: EntityRows, at: datetime | None, now: int) -> OnlineResponse:
+        count = rows.count
         keys: dict[str, tuple[str, Sequence[Any]]] = {}
         asked = []
-        for plan in self.joins:
-            instant = max(now, plan.first) if at is None else _asked_instant(plan, at)
-            if not rows.count:
-                continue
+        for join, codec, key_columns, as_of, first, _ in self.joins:
+            if at is None:
+                instant = now if now > first else first
+            else:
+                instant = _asked_instant(join, as_of, at)
             columns = []
-            for (key, column), kind in zip(plan.join.keys, plan.key_types, strict=True):
-                values = _key_values(rows, plan.join, key, column, kind)
+            for key, column, kind, native, shown in key_columns:
+                values = rows.column(column, join.name) if count else ()
+                if count and {*map(type, values)} != native:
+                    values = _read_values(values, join, key, column, kind)
                 if column not in keys:
-                    keys[column] = (self.key_types[column], values)
+                    keys[column] = (shown, values)
                 columns.append(values)
-            asked.append((plan.key.encode_columns(columns, rows.count), instant))
-        if rows.count:
+            asked.append((codec.encode_columns(columns, count), instant))
+        if count:
             found: list[Sequence[Sequence[Any]]] = [
-                list(zip(*read, strict=True)) for read in self.read(asked)
+                list(zip(*read, strict=False)) for read in self.read(asked)
             ]
         else:
             found = [plan.nothing for plan in self.joins]
-            keys = {name: (kind, ()) for name, kind in self.key_types.items()}
-        return OnlineResponse(keys, self.outputs, found, rows.count)
+        return OnlineResponse(keys, self.outputs, found, count)
 
 
-def _key_values(
-    rows: EntityRows, join: Join, key: str, column: str, kind: KeyType
+def _read_values(
+    given: Sequence[Any], join: Join, key: str, column: str, kind: KeyType
 ) -> Sequence[Any]:
-    given = rows.column(column, join.name)
-    if {*map(type, given)} == kind.native:
-        return given
     read = kind.read
     values = []
     for place, value in enumerate(given):
@@ -185,12 +195,12 @@ def _key_values(
     return values
 
 
-def _asked_instant(plan: _JoinPlan, at: datetime) -> int:
+def _asked_instant(join: Join, as_of: datetime, at: datetime) -> int:
     """Return the instant that was asked for; RequestError where it is before K."""
-    if at < plan.as_of:
+    if at < as_of:
         raise RequestError(
-            f"at={at.isoformat()} is before {plan.as_of.isoformat()}, as of which "
-            f"{plan.join.view.reference} was materialized: the online store no longer holds what "
+            f"at={at.isoformat()} is before {as_of.isoformat()}, as of which "
+            f"{join.view.reference} was materialized: the online store no longer holds what "
             "was known then. Ask get_historical_features, or materialize with as_of and force."
         )
     return micros(at)
@@ -209,7 +219,7 @@ def _prepare(
     refuse_clashes(request, (), request.keys, "entity_rows")
     joins: list[_JoinPlan] = []
     wants: list[tuple[FeatureView, tuple[str, ...]]] = []
-    key_types: dict[str, str] = {}
+    shown: dict[str, str] = {}
     places: dict[tuple[str, str], tuple[int, int]] = {}
     for join in request.joins:
         view, built = join.view, columns[join.view.reference]
@@ -218,13 +228,14 @@ def _prepare(
         for place, name in enumerate(carried, start=Cells.HEAD):
             places[join.name, name] = len(joins), place
         key = Layout.of(view, built).key
-        for (_, column), kind in zip(join.keys, key.types, strict=True):
-            key_types.setdefault(column, kind)
+        key_columns = []
+        for (name, column), kind in zip(join.keys, map(KeyType, key.types), strict=True):
+            type_shown = shown.setdefault(column, kind.type)
+            key_columns.append(_KeyColumn(name, column, kind, kind.native, type_shown))
         as_of = generation.catalog.views[view.reference].as_of
         nothing = ((),) * (Cells.HEAD + len(carried))
         wants.append((view, carried))
-        kinds = tuple(KeyType(kind) for kind in key.types)
-        joins.append(_JoinPlan(join, key, kinds, as_of, micros(as_of), nothing))
+        joins.append(_JoinPlan(join, key, tuple(key_columns), as_of, micros(as_of), nothing))
     outputs = []
     for output in request.outputs:
         feature = find_column(columns[output.join.view.reference], output.feature)
@@ -232,7 +243,7 @@ def _prepare(
         reference = output.join.view.reference
         at = places[output.join.name, output.feature]
         outputs.append(Output(output.name, feature.type, reference, *at))
-    return _Plan(tuple(joins), tuple(outputs), key_types, generation.lookups(wants))
+    return _Plan(tuple(joins), tuple(outputs), generation.lookups(wants))
 
 
 def _check_published(generation: Generation, view: FeatureView) -> None:

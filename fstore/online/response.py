@@ -94,11 +94,11 @@ class OnlineResponse:
 
     def to_dict(self, include_metadata: bool = False) -> dict[str, list[Any]]:
         """Return lists by column name."""
-        answer = {name: list(values) for name, (_, values) in self.keys.items()}
+        answer = {name: [*values] for name, (_, values) in self.keys.items()}
         found = self._found
         if not include_metadata:
             for name, _, _, join, place in self._outputs:
-                answer[name] = list(found[join][place])
+                answer[name] = [*found[join][place]]
             return answer
         for name, cells in self.features.items():
             answer[name] = list(cells.values)

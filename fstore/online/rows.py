@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fstore.errors import EntityRowsError, did_you_mean, listed
@@ -13,21 +12,18 @@ _FORMS = (
 )
 
 
-@dataclass(frozen=True)
 class EntityRows:
     """The caller's rows: how many, and their columns; only those asked for are read."""
 
-    count: int
-    names: tuple[str, ...]
-    _source: Any
-    called: str = "entity_rows"
+    __slots__ = ("_source", "called", "count", "names")
+
+    def __init__(self, count: int, names: tuple[str, ...], source: Any, called: str) -> None:
+        """Take the rows; ``called`` is what the caller knows them as."""
+        self.count, self.names, self._source, self.called = count, names, source, called
 
     @classmethod
     def of(cls, given: Any, called: str = "entity_rows") -> EntityRows:
-        """Read the rows; EntityRowsError for a form that is none, and for ragged rows.
-
-        ``called`` is what the caller knows them as.
-        """
+        """Read the rows; EntityRowsError for a form that is none, and for ragged rows."""
         if type(given) is list:
             return _of_dicts(cls, given, called)
         if given is None:
@@ -48,6 +44,9 @@ class EntityRows:
 
     def column(self, name: str, wanted_by: str) -> Sequence[Any]:
         """Return a column by its name, else by its name without regard to case."""
+        source = self._source
+        if type(source) is list and name in self.names:
+            return [row[name] for row in source]
         if name not in self.names:
             folded = {known.casefold(): known for known in self.names}
             if name.casefold() not in folded:
@@ -57,7 +56,6 @@ class EntityRows:
                     f"{did_you_mean(name, self.names)}"
                 )
             name = folded[name.casefold()]
-        source = self._source
         if isinstance(source, list):
             return [row[name] for row in source]
         cells = source[name]
@@ -69,13 +67,17 @@ class EntityRows:
 
 
 def _of_dicts(cls: type[EntityRows], given: Sequence[Any], called: str) -> EntityRows:
+    if not given:
+        return cls(0, (), [], called)
+    first = given[0]
+    if type(first) is dict:
+        try:
+            if len(given) == 1 or [*map(dict.keys, given)].count(first.keys()) == len(given):
+                return cls(len(given), tuple(first), given, called)
+        except TypeError:  # one that is no dict
+            pass
     rows = list(given)
-    if not rows:
-        return cls(0, (), rows, called)
-    first = rows[0].keys() if type(rows[0]) is dict else None
     for place, row in enumerate(rows):
-        if type(row) is dict and row.keys() == first:
-            continue
         if not isinstance(row, Mapping):
             raise EntityRowsError(
                 f"{called}[{place}] is a {type(row).__name__}; each row is a dict of column to "
