@@ -73,7 +73,7 @@ def _of_dicts(cls: type[EntityRows], given: Sequence[Any], called: str) -> Entit
     if type(first) is dict:
         try:
             if len(given) == 1 or [*map(dict.keys, given)].count(first.keys()) == len(given):
-                return cls(len(given), tuple(first), given, called)
+                return cls(len(given), tuple(map(str, first)), given, called)
         except TypeError:  # one that is no dict
             pass
     rows = list(given)
