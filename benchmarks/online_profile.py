@@ -1,0 +1,55 @@
+"""Prints what the time of one read goes to: ``python -m benchmarks.online_profile PROJECT VIEW``.
+
+PROJECT is a published one, such as the project that benchmarks.online leaves in its data folder.
+"""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fstore import FeatureStore
+from fstore.online.instants import micros
+from fstore.online.reader import OnlineReader
+from fstore.online.rows import EntityRows
+
+_CALLS, _TURNS = 20_000, 5
+
+
+@click.command(help=__doc__)
+@click.argument("project", type=click.Path(path_type=Path))
+@click.argument("view")
+@click.argument("key", type=int, default=5)
+def main(project: Path, view: str, key: int) -> None:
+    store = FeatureStore(project)
+    (join_key,) = store.registry.views_by_reference[view].join_keys
+    asked, rows = [f"{view}:*"], [{join_key: key}]
+    response = store.get_online_features(asked, rows)
+    reader = store._reader
+    assert isinstance(reader, OnlineReader)
+    generation = store._online.recent()
+    plan = reader._known_plan(generation, asked, None, None)
+    assert plan is not None
+    entity_rows, now = EntityRows.of(rows), micros(store._clock())
+    keys = plan.joins[0].key.encode_columns([[key]], 1)
+    parts: dict[str, Callable[[], Any]] = {
+        "the clock, as microseconds": lambda: micros(store._clock()),
+        "entity rows": lambda: EntityRows.of(rows),
+        "whether anything changed": store._online.recent,
+        "the prepared plan": lambda: reader._known_plan(generation, asked, None, None),
+        "keys, lookup, columns": lambda: plan.answer(entity_rows, None, now),
+        "  of which the index": lambda: plan.read([(keys, now)]),
+        "to_dict": response.to_dict,
+        "all of it": lambda: store.get_online_features(asked, rows).to_dict(),
+    }
+    for name, part in parts.items():
+        seconds = sorted(timeit.repeat(part, number=_CALLS, repeat=_TURNS))[_TURNS // 2]
+        click.echo(f"{name:<28} {seconds / _CALLS * 1e6:6.2f} µs")
+
+
+if __name__ == "__main__":
+    main()
