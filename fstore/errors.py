@@ -17,7 +17,9 @@
     │   └── WrongTypeError           (TypeError)
     ├── WarehouseError               the warehouse cannot be opened or read
     │   └── LockTimeoutError         (TimeoutError)
-    ├── NotMaterializedError         nothing to read online yet (LookupError)
+    ├── NotMaterializedError         what is asked for is not online (LookupError)
+    │   ├── NothingPublishedError
+    │   └── NoEarlierGenerationError
     ├── OnlineStoreError             the online store cannot be read or written (OSError)
     ├── ServerError                  the HTTP server cannot start as asked (ValueError)
     ├── OutputError                  a result cannot be written where it was asked for (OSError)
@@ -238,7 +240,24 @@ class LockTimeoutError(WarehouseError, TimeoutError):
 
 
 class NotMaterializedError(FstoreError, LookupError):
-    """There is nothing to read online yet."""
+    """What is asked for is not online."""
+
+
+class NothingPublishedError(NotMaterializedError):
+    """Nothing was ever published to the online store."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing is in the online store yet. Run: fstore materialize")
+
+
+class NoEarlierGenerationError(NotMaterializedError):
+    """There is no generation to go back to."""
+
+    def __init__(self, generation: int) -> None:
+        super().__init__(
+            f"Generation {generation} has none before it to go back to. Run: fstore materialize"
+        )
+        self.generation = generation
 
 
 class OnlineStoreError(FstoreError, OSError):

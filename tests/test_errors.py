@@ -14,13 +14,16 @@ from fstore.errors import (
     ManifestError,
     MissingColumnError,
     MissingFileError,
+    NoEarlierGenerationError,
     NotBuiltError,
+    NothingPublishedError,
     NotMaterializedError,
     OnlineStoreError,
     OutOfMemoryError,
     Problem,
     ProfileError,
     QueryError,
+    ServerError,
     UnknownNameError,
     UnknownTargetError,
     did_you_mean,
@@ -41,6 +44,9 @@ EXAMPLES = [
     (NotMaterializedError("nothing yet"), LookupError),
     (OnlineStoreError("no space left"), OSError),
     (QueryError("it failed"), RuntimeError),
+    (NothingPublishedError(), LookupError),
+    (NoEarlierGenerationError(3), LookupError),
+    (ServerError("the port is taken"), ValueError),
     (OutOfMemoryError("v", "4.0 GiB", 2, "/tmp/x", words="Out.\nSET y"), MemoryError),
 ]
 
@@ -74,6 +80,10 @@ def test_the_sentences():
         "Did you mean total? If the model has it now, run: dbt run --select v"
     )
     assert said[8] == "w.duckdb is locked: waited 60 s for python (pid 7). Wait."
+    assert said[-4:-2] == [
+        "Nothing is in the online store yet. Run: fstore materialize",
+        "Generation 3 has none before it to go back to. Run: fstore materialize",
+    ]
     assert said[-1] == (
         "v needs more than memory_limit, which is 4.0 GiB (for 2 threads), though all that may go "
         "to temp_directory (/tmp/x) does. Choose a higher memory_limit, or fewer threads: in "

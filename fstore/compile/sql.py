@@ -58,11 +58,6 @@ def any_value(value: exp.Expr) -> exp.Expr:
     return exp.IgnoreNulls(this=exp.AnyValue(this=value))
 
 
-def common(query: exp.Select, name: str, body: exp.Query) -> exp.Select:
-    """Return ``query`` with ``"name" AS (body)`` in front of it."""
-    return query.with_(exp.TableAlias(this=identifier(name)), as_=body)
-
-
 def cte(name: str, body: exp.Query, *, kept: bool = False) -> exp.CTE:
     """Return ``"name" AS (body)``; ``kept`` has the engine compute it once and keep its rows."""
     alias = exp.TableAlias(this=identifier(name))

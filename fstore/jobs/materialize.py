@@ -23,7 +23,12 @@ from fstore.compile.latest import latest
 from fstore.compile.request import check_declared, utc_instant, view_named
 from fstore.compile.sql import render, select_all
 from fstore.definitions import FeatureView, Registry
-from fstore.errors import FstoreError, NotMaterializedError, RequestError, listed
+from fstore.errors import (
+    FstoreError,
+    NothingPublishedError,
+    RequestError,
+    listed,
+)
 from fstore.offline.progress import run
 from fstore.offline.sizes import stored
 from fstore.offline.stream import Connection, Stream
@@ -253,7 +258,7 @@ def rollback(project: Project, now: datetime) -> Status:
     """Go back one generation; NotMaterializedError where there is none to go back to."""
     store = online_store(project)
     if store.generation() is None:
-        raise NotMaterializedError("Nothing is in the online store yet. Run: fstore materialize")
+        raise NothingPublishedError()
     with store.writer(project.settings.lock_timeout) as writer:
         return _status(writer.rollback(), _utc(now))
 

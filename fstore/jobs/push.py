@@ -19,7 +19,13 @@ import pyarrow.parquet as pq
 
 from fstore.compile.request import utc_instant, view_named
 from fstore.definitions import Column, FeatureView
-from fstore.errors import NotMaterializedError, OutputError, RequestError, listed
+from fstore.errors import (
+    NothingPublishedError,
+    NotMaterializedError,
+    OutputError,
+    RequestError,
+    listed,
+)
 from fstore.online.disk import sync
 from fstore.online.incoming import deletion, pushable
 from fstore.online.instants import micros
@@ -101,7 +107,7 @@ def delete(
 def _published(store: OnlineStore, name: str) -> tuple[FeatureView, tuple[Column, ...]]:
     generation = store.generation()
     if generation is None:
-        raise NotMaterializedError("Nothing is in the online store yet. Run: fstore materialize")
+        raise NothingPublishedError()
     view = view_named(generation.registry, name)
     if view.reference not in generation.catalog.views:
         published = listed(sorted(generation.catalog.views))

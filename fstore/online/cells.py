@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from fstore.online.values import HUGE, arrow_types, clamped_day, clamped_time, to_python
 
-NUMBERS = {
+_NUMBERS = {
     pa.int8(): "b",
     pa.int16(): "h",
     pa.int32(): "i",
@@ -45,8 +45,8 @@ class Codec:
 def codec_of(kind: str) -> Codec:
     """Return the codec for a DuckDB type."""
     (arrow,) = arrow_types((kind,))
-    if arrow in NUMBERS:
-        return Codec(NUMBERS[arrow], lambda cells: cells)
+    if arrow in _NUMBERS:
+        return Codec(_NUMBERS[arrow], lambda cells: cells)
     if pa.types.is_timestamp(arrow) and arrow.unit != "ns":
         return Codec("q", lambda cells: cells.cast(pa.int64()), partial(clamped_time, kind=arrow))
     if pa.types.is_date32(arrow):

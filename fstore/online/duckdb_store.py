@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from fstore.errors import NotMaterializedError, OnlineStoreError
+from fstore.errors import NothingPublishedError, OnlineStoreError
 from fstore.online.duckdb_generation import FileGeneration
 from fstore.online.duckdb_writer import FileWriter, held
 from fstore.online.entries import DELETE, Entry
@@ -134,9 +134,7 @@ class DuckDBStore:
         ):
             generation = self.generation()
             if generation is None:
-                raise NotMaterializedError(
-                    "Nothing is in the online store yet. Run: fstore materialize"
-                )
+                raise NothingPublishedError()
             if entry.kind == DELETE:
                 entry = replace(entry, hides=hides_up_to(self.folder))
             with noticed(self.folder):

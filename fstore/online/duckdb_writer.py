@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from fstore.definitions import Registry
-from fstore.errors import NotMaterializedError
+from fstore.errors import NoEarlierGenerationError, NothingPublishedError
 from fstore.online.disk import sync
 from fstore.online.duckdb_file import write
 from fstore.online.duckdb_generation import FileGeneration
@@ -171,14 +171,9 @@ class FileWriter:
         """
         current, previous = read_catalogs(self.folder)
         if current is None:
-            raise NotMaterializedError(
-                "Nothing is in the online store yet. Run: fstore materialize"
-            )
+            raise NothingPublishedError()
         if previous is None:
-            raise NotMaterializedError(
-                f"Generation {current.generation} has none before it to go back to. "
-                "Run: fstore materialize"
-            )
+            raise NoEarlierGenerationError(current.generation)
         older, newer = (self.folder / log_file(each.generation) for each in (previous, current))
         with (
             storage_errors(f"{self.folder} cannot be written"),

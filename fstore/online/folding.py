@@ -12,7 +12,7 @@ from fstore.online.disk import sync, write_durably
 from fstore.online.entries import Entry, decoded, encoded, subset
 from fstore.online.image import Image
 from fstore.online.pushes import Known, PushLog
-from fstore.online.records import Cells
+from fstore.online.records import Cells, Layout
 from fstore.online.values import arrow_types, to_arrow
 
 
@@ -111,7 +111,11 @@ def hidden_keys(log: PushLog, view: FeatureView, generation: int) -> pa.Table:
 
 
 def _deleted(deletions: Sequence[tuple[Entry, int]]) -> Iterator[tuple[object, ...]]:
+    readers: dict[Layout, Cells] = {}  # deletions of one view have one layout
     for entry, place in deletions:
-        cells = Cells(entry.layout, [column.name for column in entry.layout.features])
+        cells = readers.get(entry.layout)
+        if cells is None:
+            names = [column.name for column in entry.layout.features]
+            cells = readers[entry.layout] = Cells(entry.layout, names)
         row = cells.unpack(entry.block.records, place * entry.layout.size)
         yield cells.decode(row, entry.block.heap)[Cells.HEAD :]

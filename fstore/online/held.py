@@ -19,12 +19,11 @@ from fstore.online.entries import DELETE, PUSH, Entry, converted
 from fstore.online.folding import needed
 from fstore.online.lookup import Found
 from fstore.online.pushes import NOTHING, Known, is_refused, versions_of
-from fstore.online.records import NEVER, Block, Layout
+from fstore.online.records import NEVER, RANK, Block, Layout
 from fstore.online.visible import Version, accepted, visible_from
 
 _END = struct.Struct("<IIqqB")  # length of the rows, pushes, deletion's receipt (NEVER), its hides
 _PUSH = struct.Struct("<qqI")
-_RANK = struct.Struct("<qq")
 _NO_KEYS = Layout((), ())
 PLAIN = b"\0"  # the end of a value that has published rows alone
 UNHIDDEN = 2**63  # a generation that no deletion hides: what one hid is not in the value
@@ -85,7 +84,7 @@ def _content(version: Version) -> bytes:
 
 
 def _version(layout: Layout, content: bytes, visible: int, received: int) -> Version:
-    event, arrival = _RANK.unpack_from(content)
+    event, arrival = RANK.unpack_from(content)
     entry = Entry(PUSH, "", received, layout, 1, Block(content, content), id="")
     return Version(event, arrival, visible, entry, 0)
 

@@ -1,6 +1,6 @@
 """The index image of a key-value file: what reads go through, shared between processes.
 
-    header    magic, format, how many of what, where things are
+    header    magic, format, whose layout, where things are
     records   every row of the view, in order of key and E (fstore.online.records)
     heap      what the records refer to
     slots     a hash table from key to record: 8 bytes a slot, about two slots a key
@@ -29,11 +29,11 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from fstore.online.disk import put
-from fstore.online.records import Layout, Rows
+from fstore.online.records import REFERENCE, Layout, Rows
 
 _MAGIC, _FORMAT = b"fstoreix", 1
-# magic, format, check of the layout, rows, bits of the hash, offsets of heap and slots, length
-_HEADER = struct.Struct("<8sIIQIQQQ")
+# magic, format, check of the layout, bits of the hash, offset of the slots, length
+_HEADER = struct.Struct("<8sIIIQQ")
 _START = 64  # where the records begin
 _TAG = 2**32 - 1
 
@@ -48,8 +48,6 @@ class Image:
 
     layout: Layout
     content: Any  # a map of the file, or bytes
-    rows: int
-    heap_at: int
     slots_at: int
     shift: int
 
@@ -64,12 +62,12 @@ class Image:
 
     @classmethod
     def of(cls, content: Any, layout: Layout) -> Image:
-        magic, version, check, rows, bits, heap_at, slots_at, length = _HEADER.unpack_from(content)
+        magic, version, check, bits, slots_at, length = _HEADER.unpack_from(content)
         if magic != _MAGIC or version != _FORMAT or length != len(content):
             raise NotAnImageError("not a whole image of this format")
         if check != _check(layout):
             raise NotAnImageError("an image of other columns")
-        return cls(layout, content, rows, heap_at, slots_at, 64 - bits)
+        return cls(layout, content, slots_at, 64 - bits)
 
     @cached_property
     def slots(self) -> memoryview:
@@ -79,7 +77,7 @@ class Image:
         """Return the function from a key to its first record's offset; -1 where it has none."""
         slots, content, shift = self.slots, self.content, self.shift
         size, key_at, width = self.layout.size, self.layout.key_at, self.layout.key.size
-        start, reference = _START - size, struct.Struct("<QI").unpack_from
+        start, reference = _START - size, REFERENCE.unpack_from
 
         def find(key: bytes | None) -> int:
             if key is None:
@@ -104,10 +102,7 @@ class Image:
 
     def last_rank(self, record: int) -> tuple[int, int]:
         """Return (E, A) of the last row of the key whose first record this is."""
-        (followers,) = struct.unpack_from("<I", self.content, record + self.layout.followers_at)
-        last = record + followers * self.layout.size
-        event, arrival = struct.unpack_from("<qq", self.content, last)
-        return event, arrival
+        return self.layout.last_rank(self.content, record)
 
 
 def _check(layout: Layout) -> int:
@@ -132,7 +127,7 @@ def image_in_memory(layout: Layout, batches: Iterable[Rows], rows: int) -> Image
 def _write(descriptor: int, layout: Layout, batches: Iterable[Rows], rows: int) -> int:
     digests, firsts = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     done, key = 0, None
-    heap_at = heap_end = _START + rows * layout.size
+    heap_end = _START + rows * layout.size
     for batch in batches:
         block = layout.pack(batch, heap_end)
         put(descriptor, block.records, _START + done * layout.size)
@@ -155,7 +150,7 @@ def _write(descriptor: int, layout: Layout, batches: Iterable[Rows], rows: int) 
     slots_at = -(-heap_end // 8) * 8
     put(descriptor, slots.tobytes(), slots_at)
     length = slots_at + slots.nbytes
-    header = (_MAGIC, _FORMAT, _check(layout), rows, bits, heap_at, slots_at, length)
+    header = (_MAGIC, _FORMAT, _check(layout), bits, slots_at, length)
     put(descriptor, _HEADER.pack(*header), 0)
     return len(first)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
@@ -10,10 +9,8 @@ from typing import Any
 from fstore.definitions import FeatureView
 from fstore.online.image import Image
 from fstore.online.pushes import Known
-from fstore.online.records import NEVER, Cells, Layout, Row
+from fstore.online.records import NEVER, RANK, Cells, Layout, Row
 from fstore.online.visible import newest
-
-_RANK = struct.Struct("<qq").unpack_from
 
 # What is at hand of a key: where its first published record is (-1: nowhere), the bytes that hold
 # it and its heap, and what was pushed and deleted (None: nothing).
@@ -94,7 +91,9 @@ def row_reader(
                     break
                 published = record + place * size
         pushed = newest(heard.versions, at) if heard else None
-        if pushed is not None and (published is None or pushed.rank >= _RANK(content, published)):
+        if pushed is not None and (
+            published is None or pushed.rank >= RANK.unpack_from(content, published)
+        ):
             block = pushed.entry.block
             return unpack(block.records, pushed.place * size), block.heap
         return (None if published is None else unpack(content, published)), content

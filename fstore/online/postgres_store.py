@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 
 from fstore.definitions import Column, FeatureView, Registry
-from fstore.errors import NotMaterializedError, OnlineStoreError
+from fstore.errors import NothingPublishedError, OnlineStoreError
 from fstore.online.entries import DELETE, Entry
 from fstore.online.generation import Catalog, Declared, catalogs_of, declared_of
 from fstore.online.held import (
@@ -163,9 +163,7 @@ class PostgresStore:
             while True:
                 generation = self.generation()
                 if generation is None:
-                    raise NotMaterializedError(
-                        "Nothing is in the online store yet. Run: fstore materialize"
-                    )
+                    raise NothingPublishedError()
                 if entry.view not in generation.catalog.views:
                     return 0
                 try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import psycopg
 
 from fstore.definitions import Registry
-from fstore.errors import NotMaterializedError, OnlineStoreError
+from fstore.errors import NoEarlierGenerationError, NothingPublishedError, OnlineStoreError
 from fstore.online.generation import (
     Catalog,
     Declared,
@@ -235,14 +235,9 @@ class PostgresWriter:
         with self.server.errors("cannot be written"):
             current, previous, registry = self._documents()
             if current is None or self.current is None:
-                raise NotMaterializedError(
-                    "Nothing is in the online store yet. Run: fstore materialize"
-                )
+                raise NothingPublishedError()
             if previous is None or registry is None:
-                raise NotMaterializedError(
-                    f"Generation {current.generation} has none before it to go back to. "
-                    "Run: fstore materialize"
-                )
+                raise NoEarlierGenerationError(current.generation)
             declared = declared_of(f"fstore.current ({self.server.where})", registry)
             with self.connection.transaction():
                 self.server.hold_pushes(self.connection, self.lock_timeout)

@@ -21,6 +21,7 @@ from fstore.compile.types import find_column
 from fstore.definitions import FeatureView
 from fstore.errors import (
     EntityRowsError,
+    NothingPublishedError,
     NotMaterializedError,
     OnlineStoreError,
     RequestError,
@@ -105,9 +106,7 @@ class OnlineReader:
         full_feature_names: bool | None,
     ) -> _Plan:
         if generation is None:
-            raise NotMaterializedError(
-                "Nothing is in the online store yet. Run: fstore materialize"
-            )
+            raise NothingPublishedError()
         try:
             plan = _prepare(generation, features, feature_service, full_feature_names)
         except FileNotFoundError as gone:

@@ -27,9 +27,12 @@ from fstore.online.key_bytes import KeyCodec
 
 ALWAYS = 2**63 - 1  # DuckDB's infinity: an end that never comes
 NEVER = -ALWAYS  # its -infinity, which orders below every time: an A that is NULL
-
-
 _ZERO = pa.scalar(0, pa.int8())  # stands under a NULL
+
+RANK = struct.Struct("<qq")  # how a record begins: (E, A)
+_TIMES = struct.Struct("<qqqI")  # E, A, ends, followers
+REFERENCE = struct.Struct("<QI")  # offset and length in the heap
+
 # What a read gives of a key: (E, ends, followers, nulls, cells ...). All are None where nothing was
 # found; all but E where the row is older than the ttl.
 Row = tuple[Any, ...]
@@ -190,27 +193,23 @@ class Layout:
         followers: int = _TIMES.unpack_from(rows, 0)[3]
         return followers + 1
 
-    def last_rank(self, rows: bytes) -> tuple[int, int]:
-        """Return (E, A) of the last row of what :meth:`together` gave."""
-        followers = _TIMES.unpack_from(rows, 0)[3]
-        event, arrival, _, _ = _TIMES.unpack_from(rows, followers * self.size)
-        return event, arrival
+    def last_rank(self, content: Any, at: int = 0) -> tuple[int, int]:
+        """Return (E, A) of the last row of the key whose first record is at an offset."""
+        followers = _TIMES.unpack_from(content, at)[3]
+        rank: tuple[int, int] = RANK.unpack_from(content, at + followers * self.size)
+        return rank
 
     def key_of(self, block: Block, place: int) -> bytes:
         """Return the key of the record at a place, as bytes."""
         at = place * self.size + self.key_at
         if self.key.size is not None:
             return bytes(block.records[at : at + self.key.size])
-        offset, length = _REFERENCE.unpack_from(block.records, at)
+        offset, length = REFERENCE.unpack_from(block.records, at)
         return bytes(block.heap[offset : offset + length])
 
     def times_of(self, block: Block, place: int) -> tuple[int, int, int, int]:
         """Return E, A, ends and followers of the record at a place."""
         return _TIMES.unpack_from(block.records, place * self.size)
-
-
-_REFERENCE = struct.Struct("<QI")
-_TIMES = struct.Struct("<qqqI")
 
 
 def _sliced(content: bytes, size: int) -> list[bytes]:

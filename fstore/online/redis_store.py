@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from fstore.errors import LockTimeoutError, NotMaterializedError, OnlineStoreError
+from fstore.errors import LockTimeoutError, NothingPublishedError, OnlineStoreError
 from fstore.online.entries import DELETE, Entry
 from fstore.online.generation import catalogs_of, declared_of
 from fstore.online.held import Held, decoded, encoded, pushed_rows, with_pushes, without_rows
@@ -94,9 +94,7 @@ class RedisStore:
             while True:
                 generation = self.generation()
                 if generation is None:
-                    raise NotMaterializedError(
-                        "Nothing is in the online store yet. Run: fstore materialize"
-                    )
+                    raise NothingPublishedError()
                 try:
                     if entry.view not in generation.catalog.views:
                         return 0

@@ -9,7 +9,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from fstore.definitions import Registry
-from fstore.errors import NotMaterializedError, OnlineStoreError
+from fstore.errors import NoEarlierGenerationError, NothingPublishedError, OnlineStoreError
 from fstore.online.generation import (
     Catalog,
     Declared,
@@ -196,14 +196,9 @@ class RedisWriter:
         with self.server.errors("cannot be written"):
             current, previous = self.turn.catalogs()
             if current is None or self.current is None:
-                raise NotMaterializedError(
-                    "Nothing is in the online store yet. Run: fstore materialize"
-                )
+                raise NothingPublishedError()
             if previous is None:
-                raise NotMaterializedError(
-                    f"Generation {current.generation} has none before it to go back to. "
-                    "Run: fstore materialize"
-                )
+                raise NoEarlierGenerationError(current.generation)
             name = self.server.name(previous.registry)
             registry: bytes | None = self.server.client.get(name)
             declared = declared_of(f"{name} ({self.server.where})", registry or b"")

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from fstore.errors import FstoreError, NotMaterializedError
+from fstore.errors import FstoreError, NothingPublishedError, NotMaterializedError
 from fstore.project.serving import Limits
 from fstore.server import metrics
 from fstore.server.access import LOOPBACK, Access
@@ -206,7 +206,7 @@ class App:
             _log({"time": datetime.now(UTC), "level": "error", "error": str(error)})
             return Reply(503, orjson.dumps({"ready": False, "reason": f"{_AWAY}."}))
         if found is None:
-            reason = "Nothing is in the online store yet. Run: fstore materialize"
+            reason = str(NothingPublishedError())
             return Reply(503, orjson.dumps({"ready": False, "reason": reason}))
         views = {
             view.view: {
