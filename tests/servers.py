@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from pathlib import Path
@@ -42,7 +43,7 @@ def program(name: str, package: str) -> str:
     return found
 
 
-class Server:
+class Server(ABC):
     """A server process in a folder of its own."""
 
     def __init__(self) -> None:
@@ -51,12 +52,12 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
-    def command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self) -> list[str]: ...
 
     @property
-    def url(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def url(self) -> str: ...
 
     user: str | None = None
 
@@ -71,8 +72,8 @@ class Server:
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
             time.sleep(0.02)
 
-    def ready(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def ready(self) -> bool: ...
 
     def kill(self) -> None:
         """As a crash does; start() brings it back with what it had on disk."""
