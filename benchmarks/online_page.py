@@ -39,6 +39,7 @@ def render(results: Results) -> str:
         _http(results),
         _materialize(results),
         _image(results),
+        _profile(results),
         _set_against(results),
         _how(results),
     ]
@@ -200,29 +201,40 @@ _SET_AGAINST = (
 
 def _set_against(results: Results) -> str:
     """Return what the goals' ratios were set against, beside what was met here."""
-    rows = []
+    rows, faster = [], []
     for (what, then, unit), found in zip(_SET_AGAINST, _here(results), strict=True):
         theirs, ours = found
         if theirs is not None and ours is not None:
-            ratio = ours / then if unit == "/s" else then / ours
-            rows.append(
-                (what, f"{then:,.0f} {unit}", f"{theirs:,.1f} {unit}", f"{ours:,.2f} {unit}",
-                 f"{ratio:.0f}x")
-            )  # fmt: skip
+            rate = unit == "/s"
+            faster.append(theirs / then if rate else then / theirs)
+            ratio = ours / then if rate else then / ours
+            told = f"{then:,.0f} {unit}", f"{theirs:,.1f} {unit}", f"{ours:,.2f} {unit}"
+            rows.append((what, *told, f"{ratio:.0f}x"))
+    if not rows:
+        return ""
     heads = ("", "Feast then", "Feast here", "fstore here", "fstore here / Feast then")
     return f"""\
 ## What the goals were set against
 
-The ratios were set from what Feast took on another machine. On this one Feast is 1.6 to 3 times \
-faster than that, in one process as over HTTP, and the ratios above are against what it takes here.
+The ratios were set from what Feast took on another machine. On this one Feast is \
+{min(faster):.1f} to {max(faster):.1f} times faster than that, and the ratios above are against \
+what it takes here.
 
-{table(heads, rows)}
+{table(heads, rows)}"""
 
-One read of one key takes, by `benchmarks/online_profile.py`, 7.3 µs: the caller's rows and clock \
-0.9, whether anything changed and the prepared plan 0.3, keys and columns 2.1, the index itself \
-1.6, `to_dict` 1.4, and the calls between them. Beside a materialize on two cores, which uses \
-both, a read of many keys is, most likely, now and then taken off its core: that would be the \
-p99 of 100 and of 500 keys."""
+
+def _profile(results: Results) -> str:
+    """Return what one read goes to, where benchmarks.online_profile has said so."""
+    parts = results.get("profile")
+    if not parts:
+        return ""
+    rows = [(name, f"{micros:.2f}") for name, micros in parts.items()]
+    return f"""\
+## What one read goes to
+
+One key and ten features, as `benchmarks/online_profile.py` prints it: medians, each part by itself.
+
+{table(("", "µs"), rows)}"""
 
 
 def _here(results: Results) -> Iterator[tuple[float | None, float | None]]:

@@ -1,10 +1,12 @@
 """Prints what the time of one read goes to: ``python -m benchmarks.online_profile PROJECT VIEW``.
 
 PROJECT is a published one, such as the project that benchmarks.online leaves in its data folder.
+The parts join the results of benchmarks.online, for its page.
 """
 
 from __future__ import annotations
 
+import json
 import timeit
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from fstore.online.instants import micros
 from fstore.online.reader import OnlineReader
 from fstore.online.rows import EntityRows
 
+RESULTS = Path(__file__).parent / "results/online.json"
 _CALLS, _TURNS = 20_000, 5
 
 
@@ -24,7 +27,8 @@ _CALLS, _TURNS = 20_000, 5
 @click.argument("project", type=click.Path(path_type=Path))
 @click.argument("view")
 @click.argument("key", type=int, default=5)
-def main(project: Path, view: str, key: int) -> None:
+@click.option("--results", default=RESULTS, type=click.Path(path_type=Path, exists=True))
+def main(project: Path, view: str, key: int, results: Path) -> None:
     store = FeatureStore(project)
     (join_key,) = store.registry.views_by_reference[view].join_keys
     asked, rows = [f"{view}:*"], [{join_key: key}]
@@ -42,13 +46,17 @@ def main(project: Path, view: str, key: int) -> None:
         "whether anything changed": store._online.recent,
         "the prepared plan": lambda: reader._known_plan(generation, asked, None, None),
         "keys, lookup, columns": lambda: plan.answer(entity_rows, None, now),
-        "  of which the index": lambda: plan.read([(keys, now)]),
+        "of these, the index": lambda: plan.read([(keys, now)]),
         "to_dict": response.to_dict,
         "all of it": lambda: store.get_online_features(asked, rows).to_dict(),
     }
+    took = {}
     for name, part in parts.items():
         seconds = sorted(timeit.repeat(part, number=_CALLS, repeat=_TURNS))[_TURNS // 2]
-        click.echo(f"{name:<28} {seconds / _CALLS * 1e6:6.2f} µs")
+        took[name] = seconds / _CALLS * 1e6
+        click.echo(f"{name:<28} {took[name]:6.2f} µs")
+    measured = json.loads(results.read_text(encoding="utf-8"))
+    results.write_text(json.dumps(measured | {"profile": took}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
