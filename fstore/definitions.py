@@ -30,6 +30,11 @@ class Duration:
     def __str__(self) -> str:
         return f"{self.count} {self.unit}" + ("" if self.count == 1 else "s")
 
+    @property
+    def label(self) -> str:
+        """The duration within a name, as written: ``7d``, ``24h``."""
+        return f"{self.count}{self.unit[0]}"
+
     @classmethod
     def parse(cls, text: object) -> Duration:
         """Read ``<int> seconds|minutes|hours|days|weeks``; ValueError with the reason otherwise."""
@@ -93,6 +98,36 @@ class SnapshotColumns:
         return (self.valid_from, self.valid_to, self.scd_id, self.updated_at, self.is_deleted)
 
 
+WINDOW_FUNCTIONS = (
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "stddev",
+    "approx_count_distinct",
+    "last",
+    "first",
+)
+
+
+@dataclass(frozen=True)
+class WindowFeature:
+    """A feature computed from the events of a window that ends at the asking instant.
+
+    At q the window is ``[q - window, q)``; with ``hop`` it begins at the multiple of hop since 1970
+    that is at or before that. ``function`` is one of WINDOW_FUNCTIONS, over ``column``; None counts
+    events. ``where`` is a condition on events, in SQL as it was written.
+    """
+
+    name: str
+    function: str
+    column: str | None
+    window: Duration
+    where: str | None = None
+    hop: Duration | None = None
+
+
 @dataclass(frozen=True)
 class FeatureView:
     """A dbt model or snapshot whose rows are features of entities at times.
@@ -124,6 +159,8 @@ class FeatureView:
     tags: tuple[str, ...] = ()
     owner: str = ""
     declared_columns: tuple[str, ...] = ()
+    windows: tuple[WindowFeature, ...] = ()  # where its rows are events
+    event_key: tuple[str, ...] = ()  # what rows that are versions of one event have in common
 
     @cached_property
     def join_keys(self) -> tuple[str, ...]:
@@ -141,15 +178,23 @@ class FeatureView:
         return self.name if self.version is None else f"{self.name}_v{self.version}"
 
     def non_features(self) -> tuple[str, ...]:
-        """The columns that are never features: join keys, clocks, what dbt adds to snapshots."""
+        """The columns that are never features: keys, clocks, what dbt adds to snapshots."""
         clocks = (self.event_timestamp,) + (
             (self.created_timestamp,) if self.created_timestamp else ()
         )
         added = self.snapshot.names() if self.snapshot else ()
-        return tuple(dict.fromkeys((*self.join_keys, *clocks, *added)))
+        return tuple(dict.fromkeys((*self.join_keys, *clocks, *self.event_key, *added)))
+
+    @cached_property
+    def windows_by_name(self) -> dict[str, WindowFeature]:
+        return {feature.name: feature for feature in self.windows}
 
     def feature_names(self, columns: tuple[Column, ...]) -> tuple[str, ...]:
-        """The features, given the columns of the built relation and in their order."""
+        """What ``view:*`` means: the window features of events, else :meth:`column_features`."""
+        return tuple(self.windows_by_name) or self.column_features(columns)
+
+    def column_features(self, columns: tuple[Column, ...]) -> tuple[str, ...]:
+        """The features that are columns of the built relation, given these, in their order."""
         taken = {name.casefold() for name in (*self.non_features(), *self.exclude)}
         names = [column.name for column in columns if column.name.casefold() not in taken]
         if self.features is None:
@@ -169,6 +214,43 @@ class Projection:
     features: tuple[str, ...] | None = None
     alias: str | None = None
     join_keys: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class OnDemandInput:
+    """Features that an on-demand view computes with; ``name`` renames one of them."""
+
+    projection: Projection
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class OnDemandExample:
+    """What an on-demand view is expected to give, by feature; what is not given is NULL."""
+
+    given: tuple[tuple[str, str | int | float | bool | None], ...]
+    expect: tuple[tuple[str, str | int | float | bool | None], ...]
+
+
+@dataclass(frozen=True)
+class OnDemandView:
+    """An ephemeral dbt model whose SELECT computes features from others, row by row.
+
+    ``sql`` selects from ``inputs``: one row for each asked entity, with the ``request`` fields, the
+    input features, ``event_timestamp`` (the asking instant) and ``<view>__event_timestamp``.
+    """
+
+    name: str
+    file: str
+    sql: str
+    inputs: tuple[OnDemandInput, ...]
+    request: tuple[Column, ...] = ()  # types as declared
+    examples: tuple[OnDemandExample, ...] = ()
+    unique_id: str = ""
+    declared_in: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,6 +285,7 @@ class Registry:
     feature_views: tuple[FeatureView, ...]
     feature_services: tuple[FeatureService, ...]
     models: tuple[SpineModel, ...] = ()
+    on_demand_views: tuple[OnDemandView, ...] = ()
 
     @cached_property
     def entities(self) -> tuple[Entity, ...]:
@@ -215,6 +298,10 @@ class Registry:
         """``view.v2`` for every version, and the bare name for the latest one."""
         pinned = {view.reference: view for view in self.feature_views}
         return pinned | {view.name: view for view in self.feature_views if view.is_latest}
+
+    @cached_property
+    def on_demand_by_name(self) -> dict[str, OnDemandView]:
+        return {view.name: view for view in self.on_demand_views}
 
     @cached_property
     def services_by_name(self) -> dict[str, FeatureService]:

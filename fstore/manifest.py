@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fstore.declarations import Declared, disagreements, feature_service, feature_view
+from fstore.declarations import (
+    Declared,
+    disagreements,
+    feature_service,
+    feature_view,
+    is_on_demand,
+    on_demand_view,
+)
 from fstore.definitions import (
     FeatureService,
     FeatureView,
+    OnDemandView,
     Registry,
     Relation,
     SnapshotColumns,
@@ -108,6 +117,8 @@ def read(document: Mapping[str, Any]) -> tuple[Registry, tuple[Problem, ...]]:
     views: list[FeatureView] = []
     wrong: set[str] = set()  # views that a problem took away: a service may name them all the same
     for node in _declared(document):
+        if is_on_demand(node):
+            continue  # read below, for it names views
         if node.kind in ("model", "snapshot"):
             view = feature_view(node, problems)
             if view is not None:
@@ -124,11 +135,18 @@ def read(document: Mapping[str, Any]) -> tuple[Registry, tuple[Problem, ...]]:
     problems += disagreements(views)
     views.sort(key=lambda view: (view.name, view.unique_id))
     registry = Registry(document["metadata"].get("project_name") or "", tuple(views), ())
+    on_demand: dict[str, OnDemandView] = {}
+    for node in filter(is_on_demand, _declared(document)):
+        computed = on_demand_view(node, registry.views_by_reference, problems, wrong)
+        if computed is None:
+            wrong.add(node.name)
+        else:
+            on_demand[computed.name] = computed
     services: dict[str, FeatureService] = {}
     for node in _declared(document):
         if node.kind != "exposure":
             continue
-        found = feature_service(node, registry.views_by_reference, problems, wrong)
+        found = feature_service(node, registry.views_by_reference, problems, wrong, on_demand)
         if found is None:
             continue
         other = services.setdefault(found.name, found)
@@ -136,8 +154,10 @@ def read(document: Mapping[str, Any]) -> tuple[Registry, tuple[Problem, ...]]:
             text = f"is also the name of a service in {other.declared_in}: rename one"
             problems.append(Problem(found.declared_in, found.name, "", text))
     in_order = tuple(services[name] for name in sorted(services))
+    computed_in_order = tuple(on_demand[name] for name in sorted(on_demand))
+    models = _models(document)
     return (
-        Registry(registry.project, registry.feature_views, in_order, _models(document)),
+        Registry(registry.project, registry.feature_views, in_order, models, computed_in_order),
         tuple(sorted(problems)),
     )
 
@@ -188,7 +208,25 @@ def _declared_node(node: Mapping[str, Any], meta: Any, document: Mapping[str, An
         description=node.get("description") or "",
         tags=tuple(node.get("tags") or ()),
         owner=owner.get("name") or owner.get("email") or "",
+        sql=_sql(node),
     )
+
+
+_CONFIG = re.compile(r"\s*\{\{-?\s*config\s*\(.*?\)\s*-?\}\}", re.DOTALL)
+_JINJA = re.compile(r"\{\{|\{%|\{#")
+
+
+def _sql(node: Mapping[str, Any]) -> str | None:
+    """Return a model's SQL without Jinja: compiled, or as written but for a config() at its head.
+
+    None where it has other Jinja and dbt has not compiled it.
+    """
+    if node.get("compiled_code"):
+        return str(node["compiled_code"]).strip()
+    written = str(node.get("raw_code") or "")
+    head = _CONFIG.match(written)
+    text = written[head.end() :] if head else written
+    return None if _JINJA.search(text) else text.strip()
 
 
 def _meta(node: Mapping[str, Any]) -> Any:

@@ -75,7 +75,7 @@ def scan(view: FeatureView, columns: tuple[Column, ...]) -> str:
     row is no match any more, infinity but for a snapshot's row.
     """
     clocks = Clocks.of(view, columns)
-    features = view.feature_names(columns)
+    features = view.column_features(columns)
     query = exp.select(
         *(quoted(name) for name in (*view.join_keys, *features)),
         quoted(clocks.event_time),

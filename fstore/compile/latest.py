@@ -44,7 +44,7 @@ def stored_columns(view: FeatureView, columns: tuple[Column, ...]) -> tuple[Colu
     the view declares one. ``columns`` are those of the built relation.
     """
     clocks = Clocks.of(view, columns)
-    carried = (*view.join_keys, *kept_columns(view, columns, view.feature_names(columns)))
+    carried = (*view.join_keys, *kept_columns(view, columns, view.column_features(columns)))
     found = [(name, find_column(columns, name)) for name in dict.fromkeys(carried)]
     stored = [Column(name, column.type) for name, column in found if column]
     stored.append(Column(clocks.event_time, "TIMESTAMP"))
@@ -116,7 +116,7 @@ class _Generation:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        return kept_columns(self.view, self.columns, self.view.feature_names(self.columns))
+        return kept_columns(self.view, self.columns, self.view.column_features(self.columns))
 
     def rows(self, kept: tuple[str, ...] = ()) -> exp.Subquery:
         """Return the view's rows with their clocks, under the alias ``row``."""

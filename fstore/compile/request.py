@@ -194,6 +194,7 @@ def declared_columns(view: FeatureView) -> list[tuple[str, str]]:
         named.append(("created_timestamp", view.created_timestamp))
     named += [("feature", name) for name in view.features or ()]
     named += [("excluded column", name) for name in view.exclude]
+    named += [("event_key", name) for name in view.event_key]
     named += [("documented column", name) for name in view.declared_columns]
     return named
 
@@ -206,9 +207,9 @@ def _keys(view: FeatureView, projection: Projection) -> tuple[tuple[str, str], .
 def _features(
     view: FeatureView, columns: tuple[Column, ...], projection: Projection
 ) -> tuple[str, ...]:
-    known = view.feature_names(columns)
     if projection.features is None:
-        return known
+        return view.feature_names(columns)
+    known = tuple(dict.fromkeys((*view.windows_by_name, *view.column_features(columns))))
     for feature in projection.features:
         if feature not in known:
             raise UnknownNameError(

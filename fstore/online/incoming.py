@@ -77,7 +77,7 @@ def pushable(view: FeatureView, columns: tuple[Column, ...], given: Any, receive
     column of the relation; EntityRowsError says what is wrong, and where.
     """
     rows = EntityRows.of(_as_table(given), "rows")
-    needed = [*view.join_keys, view.event_timestamp, *view.feature_names(columns)]
+    needed = [*view.join_keys, view.event_timestamp, *view.column_features(columns)]
     optional = [view.created_timestamp] if view.created_timestamp else []
     optional += view.snapshot.names() if view.snapshot else ()
     known = [column.name for column in columns]

@@ -67,7 +67,7 @@ class Layout:
     def of(cls, view: FeatureView, columns: tuple[Column, ...]) -> Layout:
         """Return the layout for a view whose built relation has these columns."""
         keys = [find_column(columns, key) for key in view.join_keys]
-        features = [find_column(columns, name) for name in view.feature_names(columns)]
+        features = [find_column(columns, name) for name in view.column_features(columns)]
         return cls(
             tuple(key.type for key in keys if key),
             tuple(feature for feature in features if feature),
