@@ -6,13 +6,17 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
+from fstore.compile.carried import carried
 from fstore.compile.clocks import Clocks
+from fstore.compile.events import event_cells, event_columns
 from fstore.compile.latest import stored_columns
 from fstore.compile.sql import aliased, ascending, identifier, quoted, render
+from fstore.compile.types import INTEGERS
 from fstore.compile.visibility import valid_until
 from fstore.definitions import Column, FeatureView
 
-TABLE = "latest"  # one table a file
+TABLE = "latest"  # one table a file, and of a view of events another
+EVENTS = "events"
 SETTLES, ENDS = "settles", "ends"
 
 
@@ -54,13 +58,64 @@ def keep_absent(view: FeatureView, columns: tuple[Column, ...], previous: str, h
     kept = exp.select(*(quoted(name, "kept") for name in names))
     kept = kept.from_(_as(table(previous), "kept"))
     for alias, source in (("held", table()), ("hidden", exp.table_(hidden, quoted=True))):
-        same = exp.select(exp.Literal.number(1)).from_(_as(source, alias))
-        for key in view.join_keys:
-            same = same.where(exp.EQ(this=quoted(key, alias), expression=quoted(key, "kept")))
-        kept = kept.where(exp.not_(exp.Exists(this=same)))
+        kept = kept.where(exp.not_(exp.Exists(this=_same_key(view, source, alias))))
     event_time = Clocks.of(view, columns).event_time
     order = (ascending(name) for name in (*view.join_keys, event_time))
     return render(exp.Insert(this=table(), expression=kept.order_by(*order)))
+
+
+def create_events(view: FeatureView, columns: tuple[Column, ...]) -> str:
+    """Return the statement that creates the table of events, empty."""
+    definitions = [
+        exp.ColumnDef(this=identifier(column.name), kind=exp.Var(this=column.type))
+        for column in event_columns(view, columns)
+    ]
+    schema = exp.Schema(this=exp.table_(EVENTS, quoted=True), expressions=definitions)
+    return render(exp.Create(this=schema, kind="TABLE"))
+
+
+def fill_events(source: str) -> str:
+    """Return the statement that fills the table of events from ``source``, in its order."""
+    rows = exp.select(exp.Star()).from_(exp.table_(source, quoted=True))
+    return render(exp.Insert(this=exp.table_(EVENTS, quoted=True), expression=rows))
+
+
+def keep_absent_events(
+    view: FeatureView, columns: tuple[Column, ...], previous: str, hidden: str
+) -> str:
+    """Return the statement that adds the events of ``previous`` of keys without any row now.
+
+    As :func:`keep_absent`, and before it: the keys that have a row are those of the other table.
+    """
+    names = [column.name for column in event_columns(view, columns)]
+    before = exp.table_(EVENTS, db="main", catalog=previous, quoted=True)
+    kept = exp.select(*(quoted(name, "kept") for name in names)).from_(_as(before, "kept"))
+    for alias, source in (("held", table()), ("hidden", exp.table_(hidden, quoted=True))):
+        kept = kept.where(exp.not_(exp.Exists(this=_same_key(view, source, alias))))
+    return render(exp.Insert(this=exp.table_(EVENTS, quoted=True), expression=kept))
+
+
+def scan_events(view: FeatureView, columns: tuple[Column, ...]) -> str:
+    """Return the query for all events, key by key, in order of E and A."""
+    names = [column.name for column in event_columns(view, columns)]
+    kept = [column.name for column in event_cells(view, columns)]
+    order = [*view.join_keys, *names[-2:]]
+    query = exp.select(*(quoted(name) for name in (*view.join_keys, *kept, *names[-2:])))
+    terms = [exp.Ordered(this=quoted(name), nulls_first=True) for name in order]
+    terms.append(exp.Ordered(this=exp.column("rowid"), nulls_first=False))
+    query = query.from_(exp.table_(EVENTS, quoted=True)).order_by(*terms)
+    return render(query)
+
+
+def measure_events(view: FeatureView, columns: tuple[Column, ...]) -> str:
+    """Return the query for how many events there are, and the extremes of each exact number."""
+    values: list[exp.Expr] = [exp.Count(this=exp.Star())]
+    for column in event_cells(view, columns):
+        if column.type in INTEGERS or column.type.startswith("DECIMAL"):
+            values += [exp.Min(this=quoted(column.name)), exp.Max(this=quoted(column.name))]
+        else:
+            values += [exp.null(), exp.null()]
+    return render(exp.select(*values).from_(exp.table_(EVENTS, quoted=True)))
 
 
 def count() -> str:
@@ -71,18 +126,25 @@ def count() -> str:
 def scan(view: FeatureView, columns: tuple[Column, ...]) -> str:
     """Return the query for the table's rows in their order: what its index image is made of.
 
-    Join keys, features, then E, what settles ties of E, and the end: the instant from which the
-    row is no match any more, infinity but for a snapshot's row.
+    Join keys, what is carried, then E, what settles ties of E, and the end: the instant from which
+    the row is no match any more, infinity but for a snapshot's row.
     """
     clocks = Clocks.of(view, columns)
-    features = view.column_features(columns)
+    kept = [column.name for column in carried(view, columns)]
     query = exp.select(
-        *(quoted(name) for name in (*view.join_keys, *features)),
+        *(quoted(name) for name in (*view.join_keys, *kept)),
         quoted(clocks.event_time),
         aliased(quoted(clocks.recorded or clocks.event_time), SETTLES),
         aliased(valid_until(view, columns), ENDS),
     )
     return render(query.from_(table()))
+
+
+def approximate_count(source: str, column: str, kind: str) -> str:
+    """Return the query for the approximate count of a column's values, as values of a type."""
+    value = exp.Cast(this=quoted(column), to=exp.Var(this=kind))
+    counted = exp.ApproxDistinct(this=value)
+    return render(exp.select(counted).from_(exp.table_(source, quoted=True)))
 
 
 def typed_nulls(types: Sequence[str]) -> str:
@@ -95,6 +157,13 @@ def typed_nulls(types: Sequence[str]) -> str:
             )
         )
     )
+
+
+def _same_key(view: FeatureView, source: exp.Table, alias: str) -> exp.Select:
+    same = exp.select(exp.Literal.number(1)).from_(_as(source, alias))
+    for key in view.join_keys:
+        same = same.where(exp.EQ(this=quoted(key, alias), expression=quoted(key, "kept")))
+    return same
 
 
 def _as(source: exp.Table, alias: str) -> exp.Expr:

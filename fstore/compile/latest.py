@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlglot import exp
 
+from fstore.compile.carried import carried, flagged, flags
 from fstore.compile.clocks import Clocks, stamped
 from fstore.compile.find import FOUND, ROW
 from fstore.compile.sql import (
@@ -40,17 +41,22 @@ from fstore.definitions import Column, FeatureView
 def stored_columns(view: FeatureView, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Return what a generation holds of a view, in order, with types.
 
-    Join keys, features, a snapshot's end, E, and the created_timestamp that settles ties where
-    the view declares one. ``columns`` are those of the built relation.
+    Join keys, what is carried, a snapshot's end, E, and the created_timestamp that settles ties
+    where the view declares one. ``columns`` are those of the built relation.
     """
     clocks = Clocks.of(view, columns)
-    carried = (*view.join_keys, *kept_columns(view, columns, view.column_features(columns)))
-    found = [(name, find_column(columns, name)) for name in dict.fromkeys(carried)]
+    known = (*columns, *flags(view, columns))
+    names = (*view.join_keys, *kept_columns(view, columns, _carried_names(view, columns)))
+    found = [(name, find_column(known, name)) for name in dict.fromkeys(names)]
     stored = [Column(name, column.type) for name, column in found if column]
     stored.append(Column(clocks.event_time, "TIMESTAMP"))
     if clocks.recorded:
         stored.append(Column(clocks.recorded, "TIMESTAMP"))
     return tuple(stored)
+
+
+def _carried_names(view: FeatureView, columns: tuple[Column, ...]) -> tuple[str, ...]:
+    return tuple(column.name for column in carried(view, columns))
 
 
 def latest(
@@ -65,7 +71,7 @@ def latest(
     False is for a view that is a mere scan: it takes a third of the memory, and less time.
     """
     name = view.identifier
-    source: exp.Expr = table_of(view.relation)
+    source = flagged(view, columns, table_of(view.relation))
     ctes: list[exp.CTE] = []
     if computed:
         ctes.append(cte(f"{name}_computed", select([exp.Star()], source), kept=True))
@@ -116,7 +122,7 @@ class _Generation:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        return kept_columns(self.view, self.columns, self.view.column_features(self.columns))
+        return kept_columns(self.view, self.columns, _carried_names(self.view, self.columns))
 
     def rows(self, kept: tuple[str, ...] = ()) -> exp.Subquery:
         """Return the view's rows with their clocks, under the alias ``row``."""

@@ -131,6 +131,23 @@ def ranked_last_of(
     return follower.is_(exp.null())
 
 
+def newest_version(
+    clocks: Clocks, row: str, among: Sequence[exp.Expr], by: tuple[str, ...]
+) -> exp.Expr:
+    """Return the condition for QUALIFY that keeps the newest version of an event: greatest A.
+
+    Then the greatest E, then the greatest columns ``by``, NULL lowest. ``among`` tell events apart.
+    """
+    order = (*([clocks.recorded] if clocks.recorded else []), clocks.event_time, *by)
+    follower = over(exp.Lead(this=exp.true()), among, order, table=row)
+    return follower.is_(exp.null())
+
+
+def happened_since(time: exp.Expr, start: exp.Expr) -> exp.Expr:
+    """Return E >= the start of a window."""
+    return exp.GTE(this=time, expression=start)
+
+
 def newest_known(view: FeatureView, columns: tuple[Column, ...], source: exp.Expr) -> exp.Select:
     """Return for each row of the view its keys, ``visible_from``, and the E to see from then on.
 

@@ -45,6 +45,16 @@ def window_type(feature: WindowFeature, columns: tuple[Column, ...]) -> str:
     return "DOUBLE" if given in FLOATS else "BIGINT"
 
 
+def feature_type(view: FeatureView, columns: tuple[Column, ...], name: str) -> str:
+    """Return the DuckDB type of a feature of a view, be it a column or a window's."""
+    window = view.windows_by_name.get(name)
+    if window is not None:
+        return window_type(window, columns)
+    column = find_column(columns, name)
+    assert column is not None, f"{name} was resolved against these columns"
+    return column.type
+
+
 def aggregated(feature: WindowFeature, columns: tuple[Column, ...]) -> Column:
     """Return the column that a feature other than a count of events is computed from."""
     assert feature.column is not None, f"{feature.name} counts events"

@@ -19,6 +19,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import pyarrow as pa
+
+from fstore.compile.events import events
 from fstore.compile.latest import latest
 from fstore.compile.request import check_declared, utc_instant, view_named
 from fstore.compile.sql import render, select_all
@@ -180,11 +183,18 @@ def _write(
     def write() -> Published:
         computed = stored(connection, select_all(view.relation)) is None
         query = latest(view, columns, as_of, computed=computed)
-        stream = Stream(connection, render(query), name)
+        streams = [Stream(connection, render(query), name)]
+
+        def start_events() -> pa.RecordBatchReader:
+            streams.append(Stream(connection, render(events(view, columns, as_of)), name))
+            return streams[-1].reader
+
+        of_events = start_events if view.windows else None
+        rows = streams[0].reader
         try:
-            return writer.write(Batch(view, columns, stream.reader, as_of, keep_absent))
+            return writer.write(Batch(view, columns, rows, as_of, keep_absent, of_events))
         except FstoreError as error:
-            raise stream.failure or error from error
+            raise streams[-1].failure or error from error
 
     published = run(view.reference, write, connection, writer)
     return MaterializedView(

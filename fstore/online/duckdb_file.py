@@ -14,6 +14,8 @@ from fstore.compile import keyvalue
 from fstore.compile.session import LIMITS, attach
 from fstore.definitions import Column, FeatureView
 from fstore.errors import OnlineStoreError, OutOfMemoryError
+from fstore.online.event_file import EventFile, events_in_memory, write_events
+from fstore.online.generation import block_file, image_file, keys_file
 from fstore.online.image import Image, image_in_memory, write_image
 from fstore.online.protocol import Batch
 from fstore.online.records import NEVER, Layout, Rows
@@ -27,16 +29,17 @@ def write(
     batch: Batch,
     previous: Path | None,
     hidden: pa.Table,
-    image: Path,
+    path: Path,
 ) -> tuple[int, int]:
-    """Fill the empty database that is open, streaming, then write its image.
+    """Fill the empty database that is open, streaming, then write its image and its events.
 
-    ``previous`` is the file whose other keys stay, but for those in ``hidden``. Returns how many
+    ``previous`` is the file whose other keys stay, but for those in ``hidden``; ``path`` is that of
+    the database. Returns how many
     rows and keys there are. The file is whole once the connection is closed; where this raises,
     the caller removes both.
     """
     with memory_errors(connection, batch):
-        return _write(connection, batch, previous, hidden, image)
+        return _write(connection, batch, previous, hidden, path)
 
 
 @contextmanager
@@ -57,19 +60,25 @@ def _write(
     batch: Batch,
     previous: Path | None,
     hidden: pa.Table,
-    image: Path,
+    path: Path,
 ) -> tuple[int, int]:
     view, columns = batch.view, batch.columns
     fill(connection, batch)
     if previous is not None:
         connection.execute(attach(str(previous), "previous", read_only=True))
         connection.register("hidden", hidden)
+        if batch.events is not None:
+            connection.execute(keyvalue.keep_absent_events(view, columns, "previous", "hidden"))
         connection.execute(keyvalue.keep_absent(view, columns, "previous", "hidden"))
         connection.unregister("hidden")
         connection.execute("DETACH previous")
     connection.execute("CHECKPOINT")
     rows, layout = count(connection), Layout.of(view, columns)
+    image = path.with_name(image_file(path.name))
     keys = write_image(image, layout, stored_rows(connection, view, columns, layout), rows)
+    if batch.events is not None:
+        block, directory = (path.with_name(name(path.name)) for name in (block_file, keys_file))
+        write_events(connection, view, columns, block, directory)
     return rows, keys
 
 
@@ -80,6 +89,11 @@ def fill(connection: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     connection.register("incoming", batch.rows)
     connection.execute(keyvalue.fill(batch.view, batch.columns, "incoming"))
     connection.unregister("incoming")
+    if batch.events is not None:
+        connection.execute(keyvalue.create_events(batch.view, batch.columns))
+        connection.register("incoming", batch.events())
+        connection.execute(keyvalue.fill_events("incoming"))
+        connection.unregister("incoming")
 
 
 def rebuilt_image(path: Path, view: FeatureView, columns: tuple[Column, ...]) -> Image:
@@ -95,6 +109,18 @@ def rebuilt_image(path: Path, view: FeatureView, columns: tuple[Column, ...]) ->
             layout = Layout.of(view, columns)
             batches = stored_rows(connection, view, columns, layout)
             return image_in_memory(layout, batches, count(connection))
+    except duckdb.Error as error:
+        raise OnlineStoreError(f"{path} cannot be read: {error}") from error
+
+
+def rebuilt_events(path: Path, view: FeatureView, columns: tuple[Column, ...]) -> EventFile:
+    """Return the events of a file that lies there without their block; errors as for the image."""
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return events_in_memory(connection, view, columns)
     except duckdb.Error as error:
         raise OnlineStoreError(f"{path} cannot be read: {error}") from error
 

@@ -8,11 +8,17 @@ from functools import cached_property
 from pathlib import Path
 
 from fstore.definitions import Column, FeatureView, Registry
-from fstore.online.duckdb_file import rebuilt_image
+from fstore.online.duckdb_file import rebuilt_events, rebuilt_image
+from fstore.online.event_block import NotABlockError
+from fstore.online.event_file import EventFile, open_events
+from fstore.online.event_layout import EventLayout
+from fstore.online.event_state import EventState, event_lookup
 from fstore.online.generation import (
     Catalog,
     Declared,
+    block_file,
     image_file,
+    keys_file,
     log_file,
     read_declared,
 )
@@ -21,6 +27,7 @@ from fstore.online.lookup import index_lookup
 from fstore.online.protocol import Lookup, Lookups
 from fstore.online.pushes import PushLog
 from fstore.online.records import Layout
+from fstore.online.windows import WindowPlan
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,13 @@ class FileGeneration:
     @property
     def columns(self) -> Mapping[str, tuple[Column, ...]]:
         return self.declared.columns
+
+    def open_files(self) -> None:
+        """Map what reads need; FileNotFoundError where the generation has been cleaned away."""
+        for reference, (view, _) in self.views_with_layouts.items():
+            self.images[reference]
+            if view.windows:
+                self.events(reference)
 
     @cached_property
     def images(self) -> dict[str, Image | None]:
@@ -81,7 +95,43 @@ class FileGeneration:
         published = self.catalog.views[view.reference]
         known = self.log.known[view.reference]
         image = self.image(view.reference)
-        return index_lookup(view, features, image, published.generation, known)
+        of_columns = tuple(name for name in features if name not in view.windows_by_name)
+        rows = index_lookup(view, of_columns, image, published.generation, known)
+        of_windows = tuple(name for name in features if name in view.windows_by_name)
+        if not of_windows:
+            return rows
+        events, state = self.events(view.reference)
+        plan = WindowPlan(view, self.columns[view.reference], of_windows)
+        cells = event_lookup(
+            plan, state, events.block, events.finder(), published.generation, known
+        )
+        return lambda keys, at: [
+            row + more for row, more in zip(rows(keys, at), cells(keys, at), strict=True)
+        ]
+
+    def events(self, reference: str) -> tuple[EventFile, EventState]:
+        """Return the events of a view, and what makes one of them and of what is pushed."""
+        known = self._events.get(reference)
+        if known is None:
+            view, rows = self.views_with_layouts[reference]
+            layout = EventLayout.of(view, self.columns[reference])
+            known = (self._opened_events(reference, layout), EventState(view, layout, rows))
+            self._events[reference] = known
+        return known
+
+    @cached_property
+    def _events(self) -> dict[str, tuple[EventFile, EventState]]:
+        return {}
+
+    def _opened_events(self, reference: str, layout: EventLayout) -> EventFile:
+        path = self.folder / self.catalog.views[reference].file
+        block, keys = (path.with_name(name(path.name)) for name in (block_file, keys_file))
+        try:
+            return open_events(block, keys, layout)
+        except (FileNotFoundError, NotABlockError, NotAnImageError):
+            return rebuilt_events(
+                path, self.views_with_layouts[reference][0], self.columns[reference]
+            )
 
     def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
         reads = [self.lookup(view, features) for view, features in asked]

@@ -75,7 +75,7 @@ class DuckDBStore:
                     return None
                 opened = FileGeneration(self.folder, current)
                 try:
-                    opened.images  # noqa: B018 - mapped now, while the generation is kept
+                    opened.open_files()  # now, while the generation is kept
                     opened.log.refresh()
                 except FileNotFoundError:  # replaced twice in between
                     continue

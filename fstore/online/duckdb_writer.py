@@ -21,7 +21,7 @@ from fstore.online.generation import (
     PUSHES,
     Catalog,
     Published,
-    image_file,
+    files_of,
     log_file,
     log_number,
     next_number,
@@ -78,13 +78,13 @@ class FileWriter:
         """Write a view's file, unseen until :meth:`publish`."""
         reference = batch.view.reference
         name = view_file(reference, self.number)
-        paths = self.folder / name, self.folder / image_file(name)
+        paths = [self.folder / each for each in files_of(name)]
         previous, hidden = self._previous(batch) if batch.keep_absent else (None, pa.table({}))
         try:
             with storage_errors(f"{paths[0]} cannot be written"):
                 opened = duckdb.connect(str(paths[0]), config=dict(self.settings))
                 with opened as self._connection:
-                    rows, keys = write(self._connection, batch, previous, hidden, paths[1])
+                    rows, keys = write(self._connection, batch, previous, hidden, paths[0])
                 sync(paths[0])
         except BaseException:
             for path in paths:
@@ -159,9 +159,11 @@ class FileWriter:
         log = PushLog(path, following.views_with_layouts)
         log.refresh()
         written = {reference: following.image(reference) for reference in self.written}
+        windowed = [name for name, (batch, _) in self.written.items() if batch.view.windows]
+        events = {reference: following.events(reference) for reference in windowed}
         kept = frozenset(following.catalog.views) - written.keys()
         since = micros(pushed_since.astimezone(UTC))
-        entries = retained(log, kept, written, self.number, since)
+        entries = retained(log, kept, written, events, self.number, since)
         write_log(following.log.path, entries)  # also an empty one: readers keep it open
 
     def rollback(self) -> Catalog:

@@ -10,6 +10,8 @@ import pyarrow as pa
 from fstore.definitions import FeatureView
 from fstore.online.disk import sync, write_durably
 from fstore.online.entries import Entry, decoded, encoded, subset
+from fstore.online.event_file import EventFile
+from fstore.online.event_state import EventState
 from fstore.online.image import Image
 from fstore.online.pushes import Known, PushLog
 from fstore.online.records import Cells, Layout
@@ -17,13 +19,19 @@ from fstore.online.values import arrow_types, to_arrow
 
 
 def retained(
-    log: PushLog, kept: frozenset[str], written: Mapping[str, Image], number: int, since: int
+    log: PushLog,
+    kept: frozenset[str],
+    written: Mapping[str, Image],
+    events: Mapping[str, tuple[EventFile, EventState]],
+    number: int,
+    since: int,
 ) -> list[Entry]:
     """Return the entries that generation ``number`` needs, in the order of the log.
 
-    ``written`` are the new images by view. A push to such a view stays until its rows have one of
-    its key with an (E, A) that is as great, or until it was received before ``since``; a deletion
-    stays as long, for what may still come late. Of the views in ``kept`` everything stays.
+    ``written`` are the new images by view, ``events`` the new events where a view's rows are that.
+    A push to such a view stays until its rows have one of its key with an (E, A) that is as great
+    (of events: its event as new), or until it was received before ``since``; a deletion stays as
+    long, for what may still come late. Of the views in ``kept`` everything stays.
     """
     places: dict[str, list[int]] = {}
     entries: dict[str, Entry] = {}
@@ -37,14 +45,20 @@ def retained(
         if image is None and reference not in kept:
             continue
         find = image.finder() if image else None
+        file, state = events.get(reference, (None, None))
+        places_of = file.finder() if file else None
         for key, heard in known.items():
+            if file and state and places_of:
+                first, end = places_of(key)
+                published = (file.block, first, end) if end > first else None
+                heard = state.unpublished(published, heard, number, since)
             if image and find:
                 record = find(key)
                 last = image.last_rank(record) if record >= 0 else None
                 heard = needed(heard, number, since, last)
             if heard.deletion:
                 keep(*heard.deletion)
-            for version in heard.versions:
+            for version in (*heard.versions, *heard.events):
                 keep(version.entry, version.place)
     return [
         subset(entries[entry], sorted(set(places[entry])))
@@ -66,7 +80,7 @@ def needed(heard: Known, number: int, since: int, last: tuple[int, int] | None) 
             for version in versions
             if (last is None or last < version.rank) and version.entry.received >= since
         )
-    return Known(versions, heard.hides, deletion)
+    return Known(versions, heard.hides, deletion, heard.events)
 
 
 def united(older: Sequence[Entry], newer: Sequence[Entry]) -> list[Entry]:

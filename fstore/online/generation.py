@@ -4,6 +4,8 @@
     online/registry.<generation>.json    declarations and column types of that generation
     online/<view>.<generation>.duckdb    a view's rows, in the generation that published it
     online/<view>.<generation>.index     the image of that file, through which it is read
+    online/<view>.<generation>.events    of a view of events: what windows are read from,
+    online/<view>.<generation>.keys      and where in it the events of each key are
     online/pushes.<generation>.log       what was pushed and deleted since that generation
     online/LOCK                          held by the one writer
     online/PUSHES                        held while the log grows or is replaced
@@ -35,7 +37,9 @@ from fstore.online.disk import sync, write_durably
 
 FORMAT = 1
 CURRENT, LOCK, PUSHES = "CURRENT", "LOCK", "PUSHES"
-_OURS = re.compile(r".+\.(?P<generation>\d+)\.(duckdb|index|log|json)(\..+)?|CURRENT\..+")
+_OURS = re.compile(
+    r".+\.(?P<generation>\d+)\.(duckdb|index|events|keys|log|json)(\..+)?|CURRENT\..+"
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Catalog:
 
     @property
     def files(self) -> frozenset[str]:
-        held = (name for view in self.views.values() for name in (view.file, image_file(view.file)))
+        held = (name for view in self.views.values() for name in files_of(view.file))
         return frozenset({self.registry, log_file(self.generation), *held})
 
 
@@ -91,6 +95,21 @@ def view_file(reference: str, generation: int) -> str:
 def image_file(file: str) -> str:
     """Return the name of the image of a view's file."""
     return file.removesuffix(".duckdb") + ".index"
+
+
+def block_file(file: str) -> str:
+    """Return the name of the block of events that belongs to a view's file."""
+    return file.removesuffix(".duckdb") + ".events"
+
+
+def keys_file(file: str) -> str:
+    """Return the name of the directory of that block."""
+    return file.removesuffix(".duckdb") + ".keys"
+
+
+def files_of(file: str) -> tuple[str, ...]:
+    """Return the names of all files that may belong to a view's file, itself included."""
+    return file, image_file(file), block_file(file), keys_file(file)
 
 
 def log_file(generation: int | str) -> str:

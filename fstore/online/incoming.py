@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fstore.compile.carried import flags, flags_of, pushed
 from fstore.compile.types import find_column, is_clock
 from fstore.definitions import Column, FeatureView
-from fstore.errors import EntityRowsError, did_you_mean, listed
+from fstore.errors import EntityRowsError, RequestError, did_you_mean, listed
 from fstore.online.entries import DELETE, PUSH, Entry
+from fstore.online.in_memory import evaluated
 from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.records import ALWAYS, NEVER, Layout, Rows
 from fstore.online.rows import EntityRows
@@ -57,7 +59,8 @@ class Pushable:
             ended = _numbers(self.table[view.snapshot.valid_to], missing=ALWAYS)
             gone = pc.equal(self.table[view.snapshot.is_deleted], "True").fill_null(False)
             ends = np.where(gone.to_numpy(), NEVER, ended)
-        cells = [self.table[column.name].combine_chunks() for column in layout.features]
+        table = with_flags(self.view, self.columns, self.table)
+        cells = [table[column.name].combine_chunks() for column in layout.features]
         rows = Rows(
             keys=_keys(view, layout, self.table, self.table.num_rows),
             events=events,
@@ -76,8 +79,14 @@ def pushable(view: FeatureView, columns: tuple[Column, ...], given: Any, receive
     Every join key, the event_timestamp and every feature must be there, and nothing that is no
     column of the relation; EntityRowsError says what is wrong, and where.
     """
+    if view.windows and not view.event_key:
+        raise RequestError(
+            f"{view.reference} ({view.file}) has aggregations and no event_key, so a push that is "
+            "sent again would count twice. Name in event_key the columns that tell one event from "
+            "another, and run: fstore materialize"
+        )
     rows = EntityRows.of(_as_table(given), "rows")
-    needed = [*view.join_keys, view.event_timestamp, *view.column_features(columns)]
+    needed = [*view.join_keys, view.event_timestamp, *pushed(view, columns)]
     optional = [view.created_timestamp] if view.created_timestamp else []
     optional += view.snapshot.names() if view.snapshot else ()
     known = [column.name for column in columns]
@@ -97,6 +106,17 @@ def pushable(view: FeatureView, columns: tuple[Column, ...], given: Any, receive
             (kind,) = arrow_types((column.type,))
             table[name] = pa.nulls(rows.count, kind)
     return Pushable(view, columns, pa.table(table), received)
+
+
+def with_flags(view: FeatureView, columns: tuple[Column, ...], rows: pa.Table) -> pa.Table:
+    """Return the rows with a column for each condition of ``where``: whether they meet it."""
+    named = flags(view, columns)
+    if not named:
+        return rows
+    met = evaluated(flags_of(view, columns, "rows"), rows)
+    for flag, column in zip(named, met.columns, strict=True):
+        rows = rows.append_column(flag.name, column)
+    return rows
 
 
 def deletion(view: FeatureView, columns: tuple[Column, ...], given: Any, received: int) -> Entry:

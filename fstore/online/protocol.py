@@ -52,6 +52,7 @@ class Batch:
     """The rows of one view, to be published: what the generation query gave as of ``as_of``.
 
     With ``keep_absent``, the keys that only the current generation holds stay as they are there.
+    ``events`` starts the events query once the rows are taken; None where the rows are no events.
     """
 
     view: FeatureView
@@ -59,6 +60,7 @@ class Batch:
     rows: pa.RecordBatchReader
     as_of: datetime
     keep_absent: bool = False
+    events: Callable[[], pa.RecordBatchReader] | None = None
 
 
 class Writer(Protocol):

@@ -31,6 +31,7 @@ class Known(NamedTuple):
     versions: tuple[Version, ...] = ()
     hides: int = 0  # generations up to this one have nothing of the key
     deletion: tuple[Entry, int] | None = None  # and the key's place in it
+    events: tuple[Version, ...] | list[Version] = ()  # of a view of events all, as they came
 
 
 class PushLog:
@@ -130,10 +131,20 @@ class PushLog:
         for key, version in versions_of(view, entry):
             before = known.get(key, NOTHING)
             if not is_refused(view, before, version):
-                known[key] = before._replace(versions=accepted(before.versions, version))
+                known[key] = with_version(view, before, version)
 
 
 NOTHING = Known()
+
+
+def with_version(view: FeatureView, known: Known, version: Version) -> Known:
+    """Return what is known of a key with one more row; its list of events is the same, grown."""
+    versions = accepted(known.versions, version)
+    if not view.windows:
+        return known._replace(versions=versions)
+    events = known.events if isinstance(known.events, list) else [*known.events]
+    events.append(version)
+    return known._replace(versions=versions, events=events)
 
 
 def versions_of(view: FeatureView, entry: Entry) -> Iterator[tuple[bytes, Version]]:

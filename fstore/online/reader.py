@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from fstore.compile.request import Join, refuse_clashes, resolve, utc_instant, views_asked
-from fstore.compile.types import find_column
+from fstore.compile.window_types import feature_type
 from fstore.definitions import FeatureView
 from fstore.errors import (
     EntityRowsError,
@@ -223,7 +223,8 @@ def _prepare(
     for join in request.joins:
         view, built = join.view, columns[join.view.reference]
         wanted = {output.feature for output in request.outputs if output.join == join}
-        carried = tuple(name for name in view.feature_names(built) if name in wanted)
+        names = dict.fromkeys((*view.column_features(built), *view.windows_by_name))
+        carried = tuple(name for name in names if name in wanted)
         for place, name in enumerate(carried, start=Cells.HEAD):
             places[join.name, name] = len(joins), place
         key = Layout.of(view, built).key
@@ -237,11 +238,10 @@ def _prepare(
         joins.append(_JoinPlan(join, key, tuple(key_columns), as_of, micros(as_of), nothing))
     outputs = []
     for output in request.outputs:
-        feature = find_column(columns[output.join.view.reference], output.feature)
-        assert feature is not None, "resolve checked that the feature is there"
         reference = output.join.view.reference
+        type_name = feature_type(output.join.view, columns[reference], output.feature)
         at = places[output.join.name, output.feature]
-        outputs.append(Output(output.name, feature.type, reference, *at))
+        outputs.append(Output(output.name, type_name, reference, *at))
     return _Plan(tuple(joins), tuple(outputs), generation.lookups(wants))
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from fstore.compile.carried import carried
 from fstore.compile.types import find_column
 from fstore.definitions import Column, FeatureView
 from fstore.online.cells import Codec, codec_of
@@ -58,7 +59,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in the records of a view: its key's types, and its features with types."""
+    """Where things are in the records of a view: its key's types, and what is carried."""
 
     key_types: tuple[str, ...]
     features: tuple[Column, ...]
@@ -67,11 +68,7 @@ class Layout:
     def of(cls, view: FeatureView, columns: tuple[Column, ...]) -> Layout:
         """Return the layout for a view whose built relation has these columns."""
         keys = [find_column(columns, key) for key in view.join_keys]
-        features = [find_column(columns, name) for name in view.column_features(columns)]
-        return cls(
-            tuple(key.type for key in keys if key),
-            tuple(feature for feature in features if feature),
-        )
+        return cls(tuple(key.type for key in keys if key), carried(view, columns))
 
     @cached_property
     def key(self) -> KeyCodec:
@@ -120,6 +117,10 @@ class Layout:
         for place, codec in enumerate(self.codecs):
             fields.append((f"cell {place}", reference if codec.code is None else f"<{codec.code}"))
         return np.dtype(fields)
+
+    def structured(self, records: bytes) -> np.ndarray:
+        """Return records as an array with a field for each part: E, A, nulls, ``cell 0``, ..."""
+        return np.frombuffer(records, self._dtype)
 
     def pack(self, rows: Rows, heap_start: int = 0) -> Block:
         """Return the rows as records and heap, for a heap that has ``heap_start`` bytes before."""

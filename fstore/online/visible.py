@@ -31,20 +31,25 @@ class Version(NamedTuple):
         return self.event, self.arrival
 
 
-def visible_from(view: FeatureView, event: int, arrival: int) -> int:
-    """Return the first instant at which a row can be seen: the later of E and A.
+def known_from(view: FeatureView, event: int, arrival: int) -> int:
+    """Return the first instant at which a row is known: A, as the visible-row rule compares it.
 
     ``arrival`` is the created_timestamp where the view declares one.
     """
     if not view.known_at:
-        return event
+        return -(2**63)
     delay = view.delay.seconds * 1_000_000 if view.delay else 0
     if view.created_timestamp is None:
         return event + delay
     backfilled = view.backfilled_until
     if backfilled is not None and arrival <= micros(backfilled):
         return event + delay
-    return max(event, arrival)
+    return arrival
+
+
+def visible_from(view: FeatureView, event: int, arrival: int) -> int:
+    """Return the first instant at which a row can be seen: the later of E and A."""
+    return max(event, known_from(view, event, arrival))
 
 
 def newest(versions: Iterable[Version], at: int) -> Version | None:

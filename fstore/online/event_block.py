@@ -1,0 +1,254 @@
+"""A block of events: the arrays of :mod:`fstore.online.event_layout` one behind the other.
+
+    header     magic, format, check of the layout, how many events, what is wide, heap, length
+    arrays     each at a multiple of 8 bytes
+    heap       what cells that are no numbers refer to
+
+A view's block holds all its keys, one after the other, and is mapped from a file; on a server each
+key has a block of its own. A sum of 32 events may cross from one key to the next: no window asks
+for that one, for it asks only for those that lie wholly inside.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from fstore.online.event_layout import CHUNK, FAN, LEVELS, EventLayout, levels_of
+
+_MAGIC, _FORMAT = b"fstoreev", 1
+_HEADER = struct.Struct("<8sIIQQQQ")
+_START = 64
+
+Put = Callable[[bytes, int], None]  # bytes, and where they go
+
+
+class Events(NamedTuple):
+    """Events in order of key, E and A, about to be packed. A cell under a NULL is 0 or empty."""
+
+    events: np.ndarray
+    arrivals: np.ndarray
+    ids: np.ndarray | None
+    cells: Sequence[Any]  # of each value: an array of numbers, or a list of bytes
+    nulls: Sequence[np.ndarray]
+    flags: Sequence[np.ndarray]
+
+
+class NotABlockError(ValueError):
+    """The bytes are no block of this layout, or not a whole one."""
+
+
+@cache
+def _check(layout: EventLayout) -> int:
+    return crc32(repr(layout).encode())
+
+
+_Places = dict[tuple[Any, ...], tuple[np.dtype[Any], int, int]]
+
+
+def _places(layout: EventLayout, count: int) -> tuple[_Places, int]:
+    """Return type, offset and length of every array, and where the heap begins."""
+    at, places = _START, _Places()
+    for name, (dtype, length) in layout.arrays(count).items():
+        places[name] = (dtype, at, length)
+        at += -(-dtype.itemsize * length // 8) * 8
+    return places, at
+
+
+def extremes(layout: EventLayout, events: Events) -> list[tuple[int, int]]:
+    """Return the least and the greatest of each value that is added as an integer; else zeros."""
+    found = []
+    for kind, cells in zip(layout.kinds, events.cells, strict=True):
+        exact = kind.number in ("integer", "decimal") and len(cells)
+        found.append((int(cells.min()), int(cells.max())) if exact else (0, 0))
+    return found
+
+
+def wide_measures(layout: EventLayout, count: int, ends: Sequence[tuple[int, int]]) -> int:
+    """Return a bit for each measure whose sums of many events may not fit 64 bits."""
+    wide = 0
+    for place, measure in enumerate(layout.measures):
+        if measure.sums and measure.value is not None:
+            largest = max(abs(end) for end in ends[measure.value])
+            if largest * min(count, FAN ** (LEVELS - 1)) >= 2**63:
+                wide |= 1 << place
+    return wide
+
+
+def write_block(
+    layout: EventLayout, count: int, wide: int, chunks: Iterable[Events], put: Put
+) -> int:
+    """Write ``count`` events, given in chunks of CHUNK but for the last; return the length."""
+    places, heap_start = _places(layout, count)
+    heap_at, done = heap_start, 0
+    totals = [0] * len(layout.measures)
+
+    def store(name: tuple[Any, ...], array: np.ndarray, at: int) -> None:
+        dtype, offset, _ = places[name]
+        put(np.ascontiguousarray(array, dtype).tobytes(), offset + at * dtype.itemsize)
+
+    for chunk in chunks:
+        store(("events",), chunk.events, done)
+        store(("arrivals",), chunk.arrivals, done)
+        if chunk.ids is not None:
+            store(("ids",), chunk.ids, done)
+        for place, (kind, cells) in enumerate(zip(layout.kinds, chunk.cells, strict=True)):
+            store(("nulls", place), chunk.nulls[place], done)
+            if kind.dtype is not None:
+                store(("cells", place), cells, done)
+                continue
+            references = np.zeros(len(cells), places["cells", place][0])
+            references["length"] = [len(cell) for cell in cells]
+            ends = np.cumsum(references["length"], dtype=np.uint64)
+            references["offset"] = ends - references["length"] + np.uint64(heap_at - heap_start)
+            store(("cells", place), references, done)
+            put(b"".join(cells), heap_at)
+            heap_at += int(ends[-1]) if len(ends) else 0
+        for place, flags in enumerate(chunk.flags):
+            store(("flags", place), flags, done)
+        _store_measures(layout, chunk, done, wide, totals, store)
+        done += len(chunk.events)
+    if done != count:
+        raise ValueError(f"{count} events were announced, and {done} came")
+    header = (_MAGIC, _FORMAT, _check(layout), count, wide, heap_start, heap_at)
+    put(_HEADER.pack(*header), 0)
+    return heap_at
+
+
+def _store_measures(
+    layout: EventLayout,
+    chunk: Events,
+    done: int,
+    wide: int,
+    totals: list[int],
+    store: Callable[[tuple[Any, ...], np.ndarray, int], None],
+) -> None:
+    for place, measure in enumerate(layout.measures):
+        counts = np.ones(len(chunk.events), bool)
+        if measure.flag is not None:
+            counts &= chunk.flags[measure.flag].astype(bool)
+        if measure.value is not None:
+            counts &= ~chunk.nulls[measure.value].astype(bool)
+        if (measure.value, measure.flag) != (None, None):
+            before = totals[place] + np.cumsum(counts)
+            if not done:
+                store(("valid", place), np.zeros(1), 0)
+            store(("valid", place), before, done + 1)
+            totals[place] = int(before[-1]) if len(before) else totals[place]
+        if measure.value is None:
+            continue
+        kind, cells = layout.kinds[measure.value], chunk.cells[measure.value]
+        for name, wanted in levels_of(measure):
+            if not wanted:
+                continue
+            if name == "sums":
+                level = np.where(counts, kind.as_sums(cells), 0)
+                reduce: Any = np.add
+            else:
+                nothing = np.iinfo(np.int64).max if name == "least" else np.iinfo(np.int64).min
+                level = np.where(counts, kind.as_ordered(cells), nothing)
+                reduce = np.minimum if name == "least" else np.maximum
+            for number in range(LEVELS):
+                store((name, place, number), level, done // FAN**number)
+                if name == "sums" and wide >> place & 1:
+                    break
+                level = reduce.reduce(level[: len(level) // FAN * FAN].reshape(-1, FAN), axis=1)
+
+
+def packed(layout: EventLayout, events: Events) -> bytes:
+    """Return a block of these events."""
+    count = len(events.events)
+    content = bytearray()
+
+    def put(part: bytes, at: int) -> None:
+        if len(content) < at + len(part):
+            content.extend(bytes(at + len(part) - len(content)))
+        content[at : at + len(part)] = part
+
+    wide = wide_measures(layout, count, extremes(layout, events))
+    chunks = [part_of(events, at, at + CHUNK) for at in range(0, max(count, 1), CHUNK)]
+    length = write_block(layout, count, wide, chunks, put)
+    content.extend(bytes(length - len(content)))
+    return bytes(content)
+
+
+def part_of(events: Events, first: int, end: int) -> Events:
+    """Return some of the events."""
+    return Events(
+        events.events[first:end],
+        events.arrivals[first:end],
+        None if events.ids is None else events.ids[first:end],
+        [cells[first:end] for cells in events.cells],
+        [nulls[first:end] for nulls in events.nulls],
+        [flags[first:end] for flags in events.flags],
+    )
+
+
+class EventBlock:
+    """A block in memory: a map of a file, or bytes. Any thread may read it."""
+
+    __slots__ = ("_places", "content", "count", "events", "heap_at", "layout", "wide")
+
+    def __init__(self, content: Any, layout: EventLayout) -> None:
+        """Raise NotABlockError where the content is none of this layout."""
+        if len(content) < _START:
+            raise NotABlockError("too short")
+        magic, version, check, count, wide, heap_at, length = _HEADER.unpack_from(content)
+        if magic != _MAGIC or version != _FORMAT or length != len(content):
+            raise NotABlockError("not a whole block of this format")
+        if check != _check(layout):
+            raise NotABlockError("a block of other columns")
+        self.content, self.layout, self.count, self.wide = content, layout, count, wide
+        self.heap_at = heap_at
+        self._places = _places(layout, count)[0]
+        self.events = self.view("events")
+
+    def view(self, *name: Any) -> memoryview:
+        """Return an array as a view whose items are Python numbers."""
+        dtype, at, length = self._places[name]
+        code: Any = dtype.char
+        return memoryview(self.content)[at : at + dtype.itemsize * length].cast(code)
+
+    def array(self, first: int, end: int, *name: Any) -> np.ndarray:
+        """Return a part of an array."""
+        dtype, at, _ = self._places[name]
+        found: np.ndarray = np.frombuffer(
+            self.content, dtype, end - first, at + first * dtype.itemsize
+        )
+        return found
+
+    def levels(self, name: str, place: int) -> list[memoryview]:
+        """Return the levels of a measure; where its sums are wide, the lowest alone."""
+        count = 1 if name == "sums" and self.wide >> place & 1 else LEVELS
+        views = [self.view(name, place, number) for number in range(count)]
+        return [view for number, view in enumerate(views) if len(view) or not number]
+
+    def raw(self, value: int, first: int, end: int) -> Any:
+        """Return cells as they are kept: an array of numbers, or a list of bytes."""
+        cells = self.array(first, end, "cells", value)
+        if self.layout.kinds[value].dtype is not None:
+            return cells
+        starts = (cells["offset"] + np.uint64(self.heap_at)).tolist()
+        lengths = cells["length"].tolist()
+        content = self.content
+        return [
+            bytes(content[start : start + length])
+            for start, length in zip(starts, lengths, strict=True)
+        ]
+
+    def part(self, first: int, end: int) -> Events:
+        """Return events as they were packed."""
+        layout = self.layout
+        return Events(
+            self.array(first, end, "events"),
+            self.array(first, end, "arrivals"),
+            self.array(first, end, "ids") if layout.identity else None,
+            [self.raw(place, first, end) for place in range(len(layout.values))],
+            [self.array(first, end, "nulls", place) for place in range(len(layout.values))],
+            [self.array(first, end, "flags", place) for place in range(len(layout.flags))],
+        )

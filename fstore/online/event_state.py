@@ -1,0 +1,145 @@
+"""Where the events of a key are at an instant: among those published, or in a block of its own.
+
+A key that was pushed to since has a block made of both, kept until something else of the key is
+pushed or becomes known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from fstore.definitions import FeatureView
+from fstore.online.event_block import EventBlock, Events, packed
+from fstore.online.event_layout import EventLayout
+from fstore.online.event_merge import not_published, pushed_events, united
+from fstore.online.pushes import Known
+from fstore.online.records import NEVER, Layout
+from fstore.online.visible import Version, known_from
+from fstore.online.windows import Cells, WindowPlan
+
+_KEPT = 1024  # blocks of pushed keys
+
+# The events of a key: their block, where in it they begin and where they end.
+Place = tuple[EventBlock, int, int]
+
+
+class _Merged(NamedTuple):
+    events: Sequence[Version]
+    taken: int  # of the events, which only grow
+    received: int  # when the last of them was
+    since: int  # the block holds what is known from then on,
+    until: int  # before then
+    block: EventBlock
+
+
+class EventState:
+    """Gives the events of keys that were pushed to or deleted; any thread may use it."""
+
+    def __init__(self, view: FeatureView, layout: EventLayout, rows: Layout) -> None:
+        self.view, self.layout, self.rows = view, layout, rows
+        self._merged: dict[bytes, _Merged] = {}
+        self._empty = EventBlock(packed(layout, nothing(layout)), layout)
+
+    def place(
+        self, key: bytes, published: Place | None, heard: Known, at: int
+    ) -> tuple[Place, int]:
+        """Return where the events of a key are, and the instant to read them at.
+
+        ``published`` is None where nothing is, or a deletion hides it. A key is read as of its last
+        push at the earliest.
+        """
+        if not heard.events:
+            return published or (self._empty, 0, 0), at
+        merged = self._merged.get(key)
+        if (
+            merged is None
+            or merged.events is not heard.events
+            or merged.taken != len(heard.events)
+            or not merged.since <= max(at, merged.received) < merged.until
+        ):
+            merged = self._merge(published, heard.events, at)
+            if len(self._merged) >= _KEPT:
+                self._merged.clear()
+            if isinstance(heard.events, list):
+                self._merged[key] = merged
+        return (merged.block, 0, merged.block.count), max(at, merged.received)
+
+    def unpublished(self, published: Place | None, heard: Known, number: int, since: int) -> Known:
+        """Return what generation ``number`` needs of what was pushed and deleted of a key.
+
+        ``published`` are its events in that generation. A push goes where they have its event in a
+        version as new, or where it was received before ``since``.
+        """
+        if not heard.events or heard.hides >= number:
+            return heard
+        pushes = [each for each in heard.events if each.entry.received >= since]
+        if published is not None and pushes:
+            block, first, end = published
+            pushed = pushed_events(self.layout, self.rows, pushes)
+            pushes = [pushes[place] for place in not_published(block.part(first, end), pushed)]
+        needed = {(each.entry.id, each.place) for each in pushes}
+        versions = tuple(each for each in heard.versions if (each.entry.id, each.place) in needed)
+        return heard._replace(versions=versions, events=tuple(pushes))
+
+    def _merge(self, published: Place | None, events: Sequence[Version], at: int) -> _Merged:
+        taken = len(events)
+        pushes = [(known_from(self.view, *each.rank), each) for each in events[:taken]]
+        received = max(each.entry.received for _, each in pushes)
+        at = max(at, received)
+        shown = [each for known, each in pushes if known <= at]
+        since = max((known for known, _ in pushes if known <= at), default=NEVER)
+        until = min((known for known, _ in pushes if known > at), default=2**63)
+        base = nothing(self.layout)
+        if published is not None:
+            block, first, end = published
+            base = block.part(first, end)
+        if shown:
+            base = united(base, pushed_events(self.layout, self.rows, shown))
+        block = EventBlock(packed(self.layout, base), self.layout)
+        return _Merged(events, taken, received, since, until, block)
+
+
+def nothing(layout: EventLayout) -> Events:
+    """Return no events."""
+    return pushed_events(layout, _no_rows(layout), ())
+
+
+def _no_rows(layout: EventLayout) -> Layout:
+    columns = dict.fromkeys((*layout.identity, *layout.values, *layout.flags))
+    return Layout(layout.key_types, tuple(columns))
+
+
+def event_lookup(
+    plan: WindowPlan,
+    state: EventState,
+    block: EventBlock,
+    find: Callable[[bytes | None], tuple[int, int]],
+    generation: int,
+    known: dict[bytes, Known],
+) -> Callable[[Iterable[bytes | None], int], list[Cells]]:
+    """Return the function that reads window features: (keys, instant) to cells for each key.
+
+    ``block`` holds what generation ``generation`` published, ``known`` is what the log says by key,
+    now and when it has grown.
+    """
+    read, empty, none = plan.bound(block), plan.empty, plan.nothing
+
+    def read_all(keys: Iterable[bytes | None], at: int) -> list[Cells]:
+        cells = []
+        for key in keys:
+            if key is None:
+                cells.append(none)
+                continue
+            heard = known.get(key) if known else None
+            first, end = find(key)
+            if heard is None:
+                cells.append(read(first, end, at) if end else empty)
+                continue
+            is_there = end > first and heard.hides < generation
+            published = (block, first, end) if is_there else None
+            (held, begin, last), instant = state.place(key, published, heard, at)
+            cells.append((read if held is block else plan.bound(held))(begin, last, instant))
+        return cells
+
+    return read_all

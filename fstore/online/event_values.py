@@ -1,0 +1,126 @@
+"""The values that windows aggregate: as numbers in arrays where they can be, else as bytes.
+
+Numbers are added as integers or doubles, decimals as integers of their last digit. What can be
+ordered by an integer is: of a double the bits, turned so that they order as DuckDB orders doubles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fstore.compile.types import INTEGERS, WIDE
+from fstore.online.cells import codec_of
+from fstore.online.values import HUGE
+
+_DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+_SIGN = np.int64(-(2**63))
+_WHOLE = np.int64(2**63 - 1)
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class ValueKind:
+    """How values of one type are kept. ``dtype`` is None where they are bytes in a heap."""
+
+    type: str  # as DuckDB writes it
+    dtype: np.dtype[Any] | None
+    number: str | None  # integer, float or decimal; None where it cannot be added in arrays
+    is_ordered: bool  # whether :meth:`as_ordered` has an integer for it
+    scale: int
+    decode: Callable[[Any], Any]  # from a number or bytes to the Python value
+    encode: Callable[[pa.Array], Any]  # to an array of dtype, 0 under a NULL; or to bytes
+
+    def as_sums(self, cells: np.ndarray) -> np.ndarray:
+        """Return cells as what is added: int64, or doubles."""
+        return cells.astype("<f8" if self.number == "float" else "<i8")
+
+    def as_ordered(self, cells: np.ndarray) -> np.ndarray:
+        """Return cells as int64 of the same order; NaN is the greatest, -0.0 is 0.0."""
+        if cells.dtype.kind != "f":
+            return cells.astype("<i8")
+        doubles = cells.astype("<f8") + 0.0
+        bits = doubles.view("<i8")
+        turned = np.where(bits < 0, bits ^ _WHOLE, bits)
+        return np.where(np.isnan(doubles), _WHOLE, turned)
+
+    def from_ordered(self, value: int) -> Any:
+        """Return the Python value of an integer that :meth:`as_ordered` gave."""
+        if self.number != "float":
+            return self.decode(value)
+        if value == 2**63 - 1:
+            return _NAN
+        bits = value if value >= 0 else value ^ (2**63 - 1)
+        return float(np.int64(bits).view("<f8"))
+
+    def from_sum(self, value: Any) -> Any:
+        """Return the Python value of a sum of what :meth:`as_sums` gave."""
+        return Decimal(value).scaleb(-self.scale) if self.number == "decimal" else value
+
+    def as_double(self, value: Any) -> float:
+        """Return a sum of what :meth:`as_sums` gave as a double."""
+        return float(value) / 10**self.scale if self.scale else float(value)
+
+
+@lru_cache(maxsize=1024)
+def kind_of(kind: str) -> ValueKind:
+    """Return how values of a DuckDB type are kept."""
+    codec = codec_of(kind)
+    found = _DECIMAL.fullmatch(kind)
+    if found and int(found[1]) <= 18:
+        scale = int(found[2])
+        unscaled = partial(_unscaled, scale)
+        decode = partial(_scaled, scale)
+        return ValueKind(kind, np.dtype("<i8"), "decimal", True, scale, decode, unscaled)
+    if codec.code is None:
+        as_is: Callable[[Any], Any] = codec.decode or bytes
+        return ValueKind(kind, None, None, False, 0, as_is, partial(_bytes, codec.encode))
+    dtype = np.dtype(f"<{codec.code}") if codec.code != "?" else np.dtype("?")
+    number = None
+    if kind in ("FLOAT", "DOUBLE"):
+        number = "float"
+    elif kind in INTEGERS - WIDE or kind == "BOOLEAN":
+        number = "integer"
+    decode_number = bool if kind == "BOOLEAN" else codec.decode or _same
+    is_ordered = kind not in HUGE and kind != "UBIGINT"
+    encode = partial(_numbers, codec.encode, dtype)
+    return ValueKind(kind, dtype, number, is_ordered, 0, decode_number, encode)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _scaled(scale: int, value: int) -> Decimal:
+    return Decimal(value).scaleb(-scale)
+
+
+def _numbers(
+    encode: Callable[[pa.Array], pa.Array], dtype: np.dtype[Any], cells: pa.Array
+) -> np.ndarray:
+    numbers = encode(cells)
+    if numbers.null_count:
+        numbers = pc.fill_null(numbers, pa.scalar(0, pa.int8()).cast(numbers.type))
+    return numbers.to_numpy(zero_copy_only=False).astype(dtype)  # type: ignore[no-any-return]
+
+
+def _unscaled(scale: int, cells: pa.Array) -> np.ndarray:
+    """Return decimals as the integers of their last digit."""
+    wide = cells.cast(pa.decimal128(38, scale))
+    words = np.frombuffer(wide.buffers()[1], "<i8")[2 * wide.offset :][: 2 * len(wide) : 2].copy()
+    if wide.null_count:
+        words[wide.is_null().to_numpy(zero_copy_only=False)] = 0
+    return words
+
+
+def _bytes(encode: Callable[[pa.Array], pa.Array], cells: pa.Array) -> list[bytes]:
+    encoded = encode(cells)
+    return [cell or b"" for cell in encoded.cast(pa.large_binary()).to_pylist()]

@@ -1,0 +1,219 @@
+"""What each function makes of a run of events: the part of a block that a window holds.
+
+Sums, minima and maxima are read from few entries of each level. The rest looks at each event of the
+run: deviations through numpy, and what no array can hold (text, huge numbers) value by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from fstore.compile.keyvalue import approximate_count
+from fstore.definitions import WindowFeature
+from fstore.errors import QueryError
+from fstore.online.event_block import EventBlock
+from fstore.online.event_layout import FAN, Measure
+from fstore.online.event_values import ValueKind
+from fstore.online.in_memory import evaluated
+from fstore.online.values import arrow_types, to_arrow
+
+_BIGINT = range(-(2**63), 2**63)
+
+
+class Run(NamedTuple):
+    """The events [begin, end) of a block; ``valid`` of them count, and add up to ``total``."""
+
+    begin: int
+    end: int
+    valid: int
+    total: Any
+
+
+Reader = Callable[[int, int, list[Any]], None]  # appends a run's cells
+_Function = Callable[[Run], Any]
+
+
+def reader_of(
+    block: EventBlock, place: tuple[int | None, int | None], features: Sequence[WindowFeature]
+) -> Reader:
+    """Return what appends features of a run, all of one measure: (begin, end, cells).
+
+    ``place`` are the places of the measure's column and condition.
+    """
+    measures = block.layout.measures
+    number = next(n for n, each in enumerate(measures) if (each.value, each.flag) == place)
+    measure = measures[number]
+    if place == (None, None):
+
+        def count_events(begin: int, end: int, cells: list[Any]) -> None:
+            cells.append(end - begin)
+
+        return count_events
+
+    valid = block.view("valid", number)
+    if all(feature.function == "count" for feature in features):
+
+        def count(begin: int, end: int, cells: list[Any]) -> None:
+            cells.append(valid[end] - valid[begin])
+
+        return count
+
+    assert measure.value is not None, "without a column, events are counted"
+    kind = block.layout.kinds[measure.value]
+    functions = [_function(block, number, measure, kind, each) for each in features]
+    adds = any(feature.function in ("sum", "avg") for feature in features)
+    total = _total(block, number, measure, kind) if adds else None
+
+    def read(begin: int, end: int, cells: list[Any]) -> None:
+        count = valid[end] - valid[begin]
+        run = Run(begin, end, count, total(begin, end) if total is not None and count else None)
+        for function in functions:
+            cells.append(function(run))
+
+    return read
+
+
+def _function(
+    block: EventBlock, number: int, measure: Measure, kind: ValueKind, feature: WindowFeature
+) -> _Function:
+    function = feature.function
+    assert measure.value is not None, "without a column, events are counted"
+    if function == "count":
+        return lambda run: run.valid
+    if function in ("first", "last"):
+        return _at_end(block, measure.value, measure.flag, kind, last=function == "last")
+    if function == "sum":
+        return _sum(kind, feature.name)
+    if function == "avg":
+        double = kind.as_double
+        return lambda run: double(run.total) / run.valid if run.valid else None
+    if function == "stddev":
+        return _deviation(block, number, measure, kind)
+    pick: Any = min if function == "min" else max
+    if (measure.least and function == "min") or (measure.greatest and function == "max"):
+        name = "least" if function == "min" else "greatest"
+        extreme = over_levels(block.levels(name, number), pick)
+        turn = kind.from_ordered
+        return lambda run: turn(extreme(run.begin, run.end)) if run.valid else None
+    values = _values(block, number, measure.value, kind)
+    if function == "approx_count_distinct":
+        return lambda run: distinct(values(run.begin, run.end), kind.type) if run.valid else 0
+    return lambda run: pick(values(run.begin, run.end)) if run.valid else None
+
+
+def _sum(kind: ValueKind, name: str) -> _Function:
+    turned, is_whole = kind.from_sum, kind.number != "float" and not kind.scale
+
+    def summed(run: Run) -> Any:
+        if not run.valid:
+            return None
+        if is_whole and isinstance(run.total, int) and run.total not in _BIGINT:
+            raise QueryError(f"{name} is {run.total}, which a BIGINT cannot hold.")
+        return turned(run.total)
+
+    return summed
+
+
+def _total(
+    block: EventBlock, number: int, measure: Measure, kind: ValueKind
+) -> Callable[[int, int], Any]:
+    """Return the function from a run to the sum of what counts in it."""
+    if measure.sums:
+        return over_levels(block.levels("sums", number), sum)
+    assert measure.value is not None, "without a column, events are counted"
+    values = _values(block, number, measure.value, kind)
+    return lambda begin, end: sum(values(begin, end))
+
+
+def over_levels(levels: Sequence[memoryview], reduce: Any) -> Callable[[int, int], Any]:
+    """Return the function that reduces a run of the lowest level, which is not empty.
+
+    Of each level at most 31 entries before the first whole 32 are read, and as many after the last.
+    """
+    top, lowest = len(levels) - 1, levels[0]
+
+    def over(begin: int, end: int) -> Any:
+        if end - begin < 2 * FAN or not top:
+            return reduce(lowest[begin:end])
+        parts, number = [], 0
+        while end - begin >= 2 * FAN and number < top:
+            level = levels[number]
+            first, last = -(-begin // FAN), end // FAN
+            if first * FAN > begin:
+                parts.append(reduce(level[begin : first * FAN]))
+            if end > last * FAN:
+                parts.append(reduce(level[last * FAN : end]))
+            begin, end, number = first, last, number + 1
+        if end > begin:
+            parts.append(reduce(levels[number][begin:end]))
+        return reduce(parts)
+
+    return over
+
+
+def _at_end(
+    block: EventBlock, value: int, flag: int | None, kind: ValueKind, *, last: bool
+) -> _Function:
+    """Return the value of the first or the last event that meets the condition, NULL kept."""
+    nulls, decode = block.view("nulls", value), kind.decode
+    met = None if flag is None else block.view("flags", flag)
+
+    def at_end(run: Run) -> Any:
+        places = range(run.begin, run.end)
+        for place in reversed(places) if last else places:
+            if met is None or met[place]:
+                if nulls[place]:
+                    return None
+                raw = block.raw(value, place, place + 1)[0]
+                return decode(raw if kind.dtype is None else raw.item())
+        return None
+
+    return at_end
+
+
+def _deviation(block: EventBlock, number: int, measure: Measure, kind: ValueKind) -> _Function:
+    """Return the sample's standard deviation, in two passes: nothing cancels."""
+    assert measure.value is not None, "without a column, events are counted"
+    values = _values(block, number, measure.value, kind)
+
+    def deviation(run: Run) -> float | None:
+        if run.valid < 2:
+            return None
+        if measure.sums:
+            numbers = block.array(run.begin, run.end, "sums", number, 0) / 10**kind.scale
+            if run.valid < run.end - run.begin:
+                valid = block.array(run.begin, run.end + 1, "valid", number)
+                numbers = numbers[np.diff(valid).astype(bool)]
+        else:
+            numbers = np.array([float(each) for each in values(run.begin, run.end)])
+        apart = numbers - numbers.mean()
+        return float(np.sqrt(np.dot(apart, apart) / (run.valid - 1)))
+
+    return deviation
+
+
+def _values(
+    block: EventBlock, number: int, value: int, kind: ValueKind
+) -> Callable[[int, int], list[Any]]:
+    """Return the function from a run to the values of the events that count."""
+    decode = kind.decode
+
+    def values(begin: int, end: int) -> list[Any]:
+        counts = np.diff(block.array(begin, end + 1, "valid", number)).tolist()
+        raw = block.raw(value, begin, end)
+        cells = raw if kind.dtype is None else raw.tolist()
+        return [decode(cell) for cell, one in zip(cells, counts, strict=True) if one]
+
+    return values
+
+
+def distinct(values: Sequence[Any], kind: str) -> int:
+    """Return DuckDB's own approximate count, which of equal values is what training has."""
+    (arrow,) = arrow_types((kind,))
+    rows = pa.table({"value": to_arrow(values, arrow)})
+    found = evaluated(approximate_count("rows", "value", kind), rows)
+    return int(found.column(0)[0].as_py())

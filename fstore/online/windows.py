@@ -1,0 +1,72 @@
+"""Window features of one key at an instant, from a block of events.
+
+What is at hand was known at K or accepted since, so that of E <= q, A <= q only E is left to
+compare. A window is a run of events in order of E: two searches find its ends.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from fstore.compile.window_types import COUNTS
+from fstore.definitions import Column, FeatureView, WindowFeature
+from fstore.online.event_block import EventBlock
+from fstore.online.event_layout import measure_place
+from fstore.online.window_functions import reader_of
+
+Cells = tuple[Any, ...]
+# (first, end, instant) to the cells of the window features; the events of a key are [first, end).
+Read = Callable[[int, int, int], Cells]
+
+
+class WindowPlan:
+    """Which window features are asked for, and so which windows of which measures are read."""
+
+    def __init__(
+        self, view: FeatureView, columns: tuple[Column, ...], features: Sequence[str]
+    ) -> None:
+        asked = [view.windows_by_name[name] for name in features]
+        windows: dict[tuple[int, int | None], dict[Any, list[WindowFeature]]] = {}
+        for feature in asked:
+            hop = None if feature.hop is None else feature.hop.seconds * 1_000_000
+            window = feature.window.seconds * 1_000_000, hop
+            measures = windows.setdefault(window, {})
+            measures.setdefault(measure_place(view, columns, feature), []).append(feature)
+        self._windows = [(*window, list(measures.items())) for window, measures in windows.items()]
+        order = [
+            feature.name
+            for measures in windows.values()
+            for some in measures.values()
+            for feature in some
+        ]
+        self._places = [order.index(name) for name in features]
+        # What a key without events has, and what a key that is NULL has.
+        self.empty: Cells = tuple(0 if each.function in COUNTS else None for each in asked)
+        self.nothing: Cells = (None,) * len(asked)
+
+    def bound(self, block: EventBlock) -> Read:
+        """Return the function that reads the features from a block."""
+        events = block.events
+        windows = [
+            (width, hop, [reader_of(block, place, some) for place, some in measures])
+            for width, hop, measures in self._windows
+        ]
+        ordered = self._places == list(range(len(self._places)))
+        in_order = None if ordered else itemgetter(*self._places)
+
+        def read(first: int, end: int, at: int) -> Cells:
+            cells: list[Any] = []
+            last = bisect_left(events, at, first, end)
+            for width, hop, readers in windows:
+                start = at - width
+                if hop is not None:
+                    start -= start % hop
+                begin = bisect_left(events, start, first, last)
+                for reader in readers:
+                    reader(begin, last, cells)
+            return tuple(cells) if in_order is None else in_order(cells)
+
+        return read
