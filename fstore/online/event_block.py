@@ -12,8 +12,8 @@ for that one, for it asks only for those that lie wholly inside.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -51,6 +51,7 @@ def _check(layout: EventLayout) -> int:
 _Places = dict[tuple[Any, ...], tuple[np.dtype[Any], int, int]]
 
 
+@lru_cache(maxsize=4096)  # most keys have few events
 def _places(layout: EventLayout, count: int) -> tuple[_Places, int]:
     """Return type, offset and length of every array, and where the heap begins."""
     at, places = _START, _Places()
@@ -128,36 +129,95 @@ def _store_measures(
     totals: list[int],
     store: Callable[[tuple[Any, ...], np.ndarray, int], None],
 ) -> None:
-    for place, measure in enumerate(layout.measures):
-        counts = np.ones(len(chunk.events), bool)
-        if measure.flag is not None:
-            counts &= chunk.flags[measure.flag].astype(bool)
-        if measure.value is not None:
-            counts &= ~chunk.nulls[measure.value].astype(bool)
-        if (measure.value, measure.flag) != (None, None):
+    for place in range(len(layout.measures)):
+        counts, lowest = _lowest(layout, chunk, place)
+        if counts is not None:
             before = totals[place] + np.cumsum(counts)
             if not done:
                 store(("valid", place), np.zeros(1), 0)
             store(("valid", place), before, done + 1)
             totals[place] = int(before[-1]) if len(before) else totals[place]
-        if measure.value is None:
-            continue
-        kind, cells = layout.kinds[measure.value], chunk.cells[measure.value]
-        for name, wanted in levels_of(measure):
-            if not wanted:
-                continue
-            if name == "sums":
-                level = np.where(counts, kind.as_sums(cells), 0)
-                reduce: Any = np.add
-            else:
-                nothing = np.iinfo(np.int64).max if name == "least" else np.iinfo(np.int64).min
-                level = np.where(counts, kind.as_ordered(cells), nothing)
-                reduce = np.minimum if name == "least" else np.maximum
+        for name, level in lowest.items():
             for number in range(LEVELS):
                 store((name, place, number), level, done // FAN**number)
                 if name == "sums" and wide >> place & 1:
                     break
-                level = reduce.reduce(level[: len(level) // FAN * FAN].reshape(-1, FAN), axis=1)
+                level = _REDUCE[name].reduce(
+                    level[: len(level) // FAN * FAN].reshape(-1, FAN), axis=1
+                )
+
+
+_REDUCE = {"sums": np.add, "least": np.minimum, "greatest": np.maximum}
+_NEUTRAL = {"sums": 0, "least": np.iinfo(np.int64).max, "greatest": np.iinfo(np.int64).min}
+
+
+def _lowest(
+    layout: EventLayout, events: Events, place: int
+) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+    """Return which events count for a measure (None: all), and the lowest of its levels."""
+    measure = layout.measures[place]
+    if (measure.value, measure.flag) == (None, None):
+        return None, {}
+    counts = np.ones(len(events.events), bool)
+    if measure.flag is not None:
+        counts &= events.flags[measure.flag].astype(bool)
+    if measure.value is None:
+        return counts, {}
+    counts &= ~events.nulls[measure.value].astype(bool)
+    kind, cells = layout.kinds[measure.value], events.cells[measure.value]
+    lowest = {}
+    for name, wanted in levels_of(measure):
+        if wanted:
+            values = kind.as_sums(cells) if name == "sums" else kind.as_ordered(cells)
+            lowest[name] = np.where(counts, values, _NEUTRAL[name])
+    return counts, lowest
+
+
+def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> Iterator[bytes]:
+    """Yield the block of each key, given where the events of each begin.
+
+    What is the same for all is computed at once: most keys have too few events for higher levels.
+    """
+    ends = [*firsts[1:], len(events.events)]
+    arrays: dict[tuple[Any, ...], bytes] = {
+        ("events",): events.events.tobytes(),
+        ("arrivals",): events.arrivals.tobytes(),
+    }
+    if events.ids is not None:
+        arrays["ids",] = events.ids.tobytes()
+    for place, flags in enumerate(events.flags):
+        arrays["flags", place] = flags.astype("u1").tobytes()
+    for place, (kind, cells) in enumerate(zip(layout.kinds, events.cells, strict=True)):
+        arrays["nulls", place] = events.nulls[place].astype("u1").tobytes()
+        if kind.dtype is not None:
+            arrays["cells", place] = np.ascontiguousarray(cells, kind.dtype).tobytes()
+    has_heap = any(kind.dtype is None for kind in layout.kinds)
+    totals: dict[tuple[Any, ...], np.ndarray] = {}
+    for place in range(len(layout.measures)):
+        counts, lowest = _lowest(layout, events, place)
+        if counts is not None:
+            totals["valid", place] = np.append(0, np.cumsum(counts))
+        for name, level in lowest.items():
+            arrays[name, place, 0] = level.tobytes()
+    wide = wide_measures(layout, FAN, extremes(layout, events))
+    for first, end in zip(firsts, ends, strict=True):
+        count = end - first
+        if count >= FAN or has_heap or wide:
+            yield packed(layout, part_of(events, first, end))
+            continue
+        places, length = _places(layout, count)
+        content = bytearray(length)
+        header = (_MAGIC, _FORMAT, _check(layout), count, 0, length, length)
+        _HEADER.pack_into(content, 0, *header)
+        for array_name, array in arrays.items():
+            dtype, at, _ = places[array_name]
+            size = dtype.itemsize
+            content[at : at + size * count] = array[first * size : end * size]
+        for total_name, total in totals.items():
+            dtype, at, _ = places[total_name]
+            before = (total[first : end + 1] - total[first]).astype(dtype)
+            content[at : at + before.nbytes] = before.tobytes()
+        yield bytes(content)
 
 
 def packed(layout: EventLayout, events: Events) -> bytes:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import ne
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -25,7 +25,15 @@ from fstore.compile import keyvalue
 from fstore.compile.events import event_cells
 from fstore.definitions import Column, FeatureView
 from fstore.online.disk import put
-from fstore.online.event_block import EventBlock, Events, wide_measures, write_block
+from fstore.online.event_block import (
+    EventBlock,
+    Events,
+    packed,
+    packed_apart,
+    part_of,
+    wide_measures,
+    write_block,
+)
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_values import kind_of
@@ -34,6 +42,7 @@ from fstore.online.key_bytes import KeyCodec
 from fstore.online.records import NEVER, Cells, Layout, Rows
 from fstore.online.values import to_python
 
+_TOGETHER = 122_880  # events that are cut into blocks of keys at once
 FIRST, COUNT = Column("first", "UBIGINT"), Column("count", "UBIGINT")
 
 
@@ -200,6 +209,47 @@ def stored_events(
                 [b"" if each is None else each for each in keys],
                 events_of(layout, cells, _micros(arrays[-2]), _micros(arrays[-1])),
             )
+
+
+def stored_blocks(
+    connection: duckdb.DuckDBPyConnection, view: FeatureView, columns: tuple[Column, ...]
+) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Yield keys, each with a block of its own events, some at a time."""
+    layout = EventLayout.of(view, columns)
+    held: Keyed | None = None
+    for keys, events in stored_events(connection, view, columns, layout, _TOGETHER):
+        known = Keyed(keys, events) if held is None else _joined(held, Keyed(keys, events))
+        firsts = [n for n, key in enumerate(known.keys) if not n or key != known.keys[n - 1]]
+        last = firsts[-1]  # whose events may go on
+        held = Keyed(known.keys[last:], part_of(known.events, last, len(known.keys)))
+        whole = part_of(known.events, 0, last)
+        blocks = packed_apart(layout, whole, firsts[:-1]) if last else ()
+        yield [(known.keys[first], block) for first, block in zip(firsts, blocks, strict=False)]
+    if held is not None:
+        yield [(held.keys[0], packed(layout, held.events))]
+
+
+def _joined(one: Keyed, two: Keyed) -> Keyed:
+    def each(ones: Sequence[Any], twos: Sequence[Any]) -> list[Any]:
+        return [
+            [*a, *b] if isinstance(a, list) else np.concatenate([a, b])
+            for a, b in zip(ones, twos, strict=True)
+        ]
+
+    first, then = one.events, two.events
+    return Keyed(
+        [*one.keys, *two.keys],
+        Events(
+            np.concatenate([first.events, then.events]),
+            np.concatenate([first.arrivals, then.arrivals]),
+            None
+            if first.ids is None or then.ids is None
+            else np.concatenate([first.ids, then.ids]),
+            each(first.cells, then.cells),
+            each(first.nulls, then.nulls),
+            each(first.flags, then.flags),
+        ),
+    )
 
 
 def _of_size(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:

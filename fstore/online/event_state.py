@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from fstore.definitions import FeatureView
-from fstore.online.event_block import EventBlock, Events, packed
+from fstore.errors import OnlineStoreError
+from fstore.online.event_block import EventBlock, Events, NotABlockError, packed
 from fstore.online.event_layout import EventLayout
 from fstore.online.event_merge import not_published, pushed_events, united
 from fstore.online.pushes import Known
@@ -143,3 +144,36 @@ def event_lookup(
         return cells
 
     return read_all
+
+
+def served_cells(
+    plan: WindowPlan,
+    state: EventState,
+    asked: tuple[bytes | None, bytes | None, Known | None],
+    generation: int,
+    at: int,
+) -> Cells:
+    """Return the cells of one key of a server: of (key, its block, what was pushed of it)."""
+    key, content, known = asked
+    if key is None:
+        return plan.nothing
+    published = place_in(content, state.layout, known, generation)
+    if known is not None and known.events:
+        published, at = state.place(key, published, known, at)
+    if published is None:
+        return plan.empty
+    block, first, end = published
+    return plan.bound(block)(first, end, at)
+
+
+def place_in(
+    block: bytes | None, layout: EventLayout, known: Known | None, generation: int
+) -> Place | None:
+    """Return where the published events of a key are, from its own block; None where none are."""
+    if not block or (known is not None and known.hides >= generation):
+        return None
+    try:
+        whole = EventBlock(block, layout)
+    except NotABlockError as error:
+        raise OnlineStoreError(f"Events are {error}. Run: fstore materialize") from error
+    return whole, 0, whole.count

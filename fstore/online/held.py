@@ -3,9 +3,11 @@
     rows      what was published: records in order of E, then their heap (Layout.together)
     pushes    each as one such row
     table     for each push: from when on it is visible, when it was received, its length
-    end       how long ``rows`` is, how many pushes there are, the deletion; 1
+    end       how long ``rows`` is, how many pushes there are, the deletion; 1, or 2 for events
 
-A key that was neither pushed nor deleted has its rows and a 0 alone.
+A key that was neither pushed nor deleted has its rows and a 0 alone. Of a view of events every push
+is held, of another those that can still be seen. The events that were published are a value of
+their own (fstore.online.event_block), which a push does not write again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from fstore.definitions import FeatureView
 from fstore.online.entries import DELETE, PUSH, Entry, converted
 from fstore.online.folding import needed
 from fstore.online.lookup import Found
-from fstore.online.pushes import NOTHING, Known, is_refused, versions_of
+from fstore.online.pushes import NOTHING, Known, is_refused, versions_of, with_version
 from fstore.online.records import NEVER, RANK, Block, Layout
 from fstore.online.visible import Version, accepted, visible_from
 
@@ -26,6 +28,7 @@ _END = struct.Struct("<IIqqB")  # length of the rows, pushes, deletion's receipt
 _PUSH = struct.Struct("<qqI")
 _NO_KEYS = Layout((), ())
 PLAIN = b"\0"  # the end of a value that has published rows alone
+_STATES, _EVENTS = 1, 2  # what the pushes are
 UNHIDDEN = 2**63  # a generation that no deletion hides: what one hid is not in the value
 
 
@@ -38,7 +41,8 @@ class Held(NamedTuple):
 
 def encoded(held: Held) -> bytes:
     """Return the value to keep; empty where there is nothing to be kept."""
-    deletion, versions = held.known.deletion, held.known.versions
+    deletion, events = held.known.deletion, held.known.events
+    versions = events or held.known.versions
     if deletion is None and not versions:
         return held.rows + PLAIN if held.rows else b""
     pushes = [_content(version) for version in versions]
@@ -47,7 +51,8 @@ def encoded(held: Held) -> bytes:
         for version, content in zip(versions, pushes, strict=True)
     ]
     received = NEVER if deletion is None else deletion[0].received
-    end = _END.pack(len(held.rows), len(versions), received, held.known.hides, 1)
+    kind = _EVENTS if events else _STATES
+    end = _END.pack(len(held.rows), len(versions), received, held.known.hides, kind)
     return b"".join((held.rows, *pushes, *table, end))
 
 
@@ -57,7 +62,7 @@ def decoded(value: bytes | None, layout: Layout) -> Held:
         return Held()
     if not value[-1]:
         return Held(value[:-1])
-    length, count, deleted, hides, _ = _END.unpack_from(value, len(value) - _END.size)
+    length, count, deleted, hides, kind = _END.unpack_from(value, len(value) - _END.size)
     table, at = len(value) - _END.size - count * _PUSH.size, length
     versions = []
     for place in range(count):
@@ -65,7 +70,12 @@ def decoded(value: bytes | None, layout: Layout) -> Held:
         versions.append(_version(layout, value[at : at + size], visible, received))
         at += size
     deletion = None if deleted == NEVER else (_deletion(deleted, hides), 0)
-    return Held(value[:length], Known(tuple(versions), hides, deletion))
+    if kind == _STATES:
+        return Held(value[:length], Known(tuple(versions), hides, deletion))
+    seen: tuple[Version, ...] = ()
+    for version in versions:
+        seen = accepted(seen, version)
+    return Held(value[:length], Known(seen, hides, deletion, tuple(versions)))
 
 
 def found(value: bytes | None, layout: Layout) -> Found:
@@ -113,7 +123,7 @@ def with_pushes(view: FeatureView, held: Held, pushes: Sequence[Version]) -> tup
         if is_refused(view, known, version):
             refused += 1
         else:
-            known = known._replace(versions=accepted(known.versions, version))
+            known = with_version(view, known, version)
     return Held(held.rows, known), refused
 
 
@@ -126,7 +136,7 @@ def without_rows(held: Held, received: int, hides: int) -> Held:
 def redeclared(view: FeatureView, layout: Layout, known: Known) -> Known:
     """Return what was pushed and deleted as the view is declared now, in its layout of now."""
     fresh = Known((), known.hides, known.deletion)
-    for version in known.versions:
+    for version in known.events or known.versions:
         entry = version.entry
         content = _content(version)
         if entry.layout != layout:
@@ -156,4 +166,10 @@ def united(view: FeatureView, layout: Layout, older: Held, newer: Known, number:
         known = Known((), newer.hides, newer.deletion)
     if known.hides >= number:
         rows = b""
-    return with_pushes(view, Held(rows, known), newer.versions)[0]
+    there = {(each.rank, each.entry.received, _content(each)) for each in known.events}
+    pushes = [
+        each
+        for each in newer.events or newer.versions
+        if (each.rank, each.entry.received, _content(each)) not in there
+    ]
+    return with_pushes(view, Held(rows, known), pushes)[0]

@@ -39,6 +39,7 @@ from fstore.online.postgres_writer import PostgresWriter
 from fstore.online.protocol import Lookups, OutdatedError, Writer
 from fstore.online.records import Layout, Row
 from fstore.online.succession import layouts
+from fstore.online.window_joins import columns_of, window_joins
 
 _STAMP = b"SELECT stamp FROM fstore.current WHERE namespace = %s"
 _CURRENT = b"SELECT stamp, catalog, registry FROM fstore.current WHERE namespace = %s"
@@ -69,19 +70,21 @@ class PostgresGeneration:
 
     def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
         stamped = sql.SQL(
-            "SELECT -1, NULL::bytea, convert_to(stamp, 'UTF8') FROM fstore.current"
-            " WHERE namespace = %s"
+            "SELECT -1, NULL::bytea, convert_to(stamp, 'UTF8'), NULL::bytea"
+            " FROM fstore.current WHERE namespace = %s"
         )
         parts: list[sql.Composable] = [stamped]
         layouts, readers = [], []
+        windows = window_joins(self, asked)
         for place, (view, features) in enumerate(asked):
+            events = "events" if place in windows else "NULL::bytea"
             rows = statement(
-                f"SELECT {place}, key, value FROM {{rows}} WHERE key = ANY(%s)",
+                f"SELECT {place}, key, value, {events} FROM {{rows}} WHERE key = ANY(%s)",
                 rows=self.catalog.views[view.reference].file,
             )
             parts.append(rows)
             layouts.append(self.layouts[view.reference])
-            readers.append(row_reader(view, features, layouts[-1], UNHIDDEN))
+            readers.append(row_reader(view, columns_of(view, features), layouts[-1], UNHIDDEN))
         query = sql.SQL(" UNION ALL ").join(parts).as_bytes(None)
         server, stamp = self.server, self.stamp.encode()
 
@@ -93,15 +96,22 @@ class PostgresGeneration:
                 if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
                     raise self.outdated(self) from None
                 raise
-            values = {(place, key): value for place, key, value in rows}
+            values = {(place, key): value for place, key, value, _ in rows}
             if values.get((-1, None)) != stamp:
                 raise self.outdated(self)
-            return [
+            results: list[Sequence[Row]] = [
                 reader([found(values.get((place, key)), layout) for key in each], at)
                 for place, (layout, reader, (each, at)) in enumerate(
                     zip(layouts, readers, wanted, strict=True)
                 )
             ]
+            blocks = {(place, key): events for place, key, _, events in rows} if windows else {}
+            for place, join in windows.items():
+                each, at = wanted[place]
+                held = [values.get((place, key)) for key in each]
+                events = [blocks.get((place, key)) for key in each]
+                results[place] = join.beside(results[place], each, held, events, at)
+            return results
 
         return read
 
@@ -247,7 +257,7 @@ def _exchange(
         rows=table,
     )
     insert = statement(
-        "INSERT INTO {rows} SELECT key, value, true"
+        "INSERT INTO {rows} (key, value, pushed) SELECT key, value, true"
         " FROM unnest(%s::bytea[], %s::bytea[]) AS new (key, value)"
         " ON CONFLICT (key) DO NOTHING RETURNING key",
         rows=table,

@@ -29,16 +29,22 @@ from fstore.online.protocol import Batch
 from fstore.online.records import Layout
 from fstore.online.spool import Spool
 from fstore.online.succession import is_of_same_columns, layouts, succession
+from fstore.online.window_joins import event_state, unpublished
 
 if TYPE_CHECKING:
     from fstore.online.postgres_store import PostgresGeneration
 
 _TABLE: LiteralString = (
     "CREATE TABLE {rows} (key bytea NOT NULL, value bytea NOT NULL,"
-    " pushed boolean NOT NULL DEFAULT false)"
+    " pushed boolean NOT NULL DEFAULT false, events bytea)"
+)
+_EVENTS: LiteralString = (
+    "UPDATE {rows} AS held SET events = new.events"
+    " FROM unnest(%s::bytea[], %s::bytea[]) AS new (key, events) WHERE held.key = new.key"
 )
 _PUT: LiteralString = (
-    "INSERT INTO {rows} SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::boolean[])"
+    "INSERT INTO {rows} (key, value, pushed)"
+    " SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::boolean[])"
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value, pushed = excluded.pushed"
 )
 
@@ -76,7 +82,7 @@ class PostgresWriter:
         table = self.server.table(batch.view.reference, self.number)
         layout = Layout.of(batch.view, batch.columns)
         with (
-            self.spool.gathered(batch) as (rows, some),
+            self.spool.gathered(batch) as (rows, some, blocks),
             self.server.errors("cannot be written"),
             self.connection.transaction(),
         ):
@@ -89,6 +95,12 @@ class PostgresWriter:
             self.connection.execute(
                 statement("ALTER TABLE {rows} ADD PRIMARY KEY (key)", rows=table)
             )
+            for values in blocks:
+                for at in range(0, len(values), BATCH):
+                    keys, events = zip(*values[at : at + BATCH], strict=True)
+                    self.connection.execute(
+                        statement(_EVENTS, rows=table), (list(keys), list(events))
+                    )
             if batch.keep_absent:
                 rows += self._keep_absent(batch, table, layout)
             self.connection.execute(
@@ -120,7 +132,8 @@ class PostgresWriter:
         absent = "SELECT FROM {rows} AS new WHERE new.key = old.key"
         plain = self.connection.execute(
             statement(
-                "INSERT INTO {rows} (key, value) SELECT key, value FROM {before} AS old"
+                "INSERT INTO {rows} (key, value, events) SELECT key, value, events"
+                " FROM {before} AS old"
                 f" WHERE NOT pushed AND NOT EXISTS ({absent})"
                 " RETURNING substring(value FROM %s FOR 4)",
                 rows=table,
@@ -132,15 +145,20 @@ class PostgresWriter:
         kept = sum(1 + int.from_bytes(followers, "little") for (followers,) in plain)
         pushed = self.connection.execute(
             statement(
-                f"SELECT key, value FROM {{before}} AS old WHERE pushed AND NOT EXISTS ({absent})",
+                "SELECT key, value, events FROM {before} AS old"
+                f" WHERE pushed AND NOT EXISTS ({absent})",
                 rows=table,
                 before=before,
             ),
             binary=True,
         ).fetchall()
-        rows = {key: decoded(value, layout).rows for key, value in pushed}
+        rows = {key: decoded(value, layout).rows for key, value, _ in pushed}
         values = {key: each + PLAIN for key, each in rows.items() if each}
         self._replace(table, values)
+        events = {key: block for key, _, block in pushed if key in values and block is not None}
+        if events:
+            statement_of = statement(_EVENTS, rows=table)
+            self.connection.execute(statement_of, (list(events), list(events.values())))
         return kept + sum(layout.rows_in(rows[key]) for key in values)
 
     def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
@@ -187,26 +205,32 @@ class PostgresWriter:
                 declared.registry.views_by_reference[reference],
                 catalog.views[reference].file,
             )
+            state = event_state(view, declared.columns[reference])
             for some in self._pushed(reference, table):
                 values = {}
-                for key, old, written in some:
+                for key, old, written, block in some:
                     if seen.get((reference, key)) == old:
                         continue
                     seen[reference, key] = old
                     known = redeclared(view, layout, decoded(old, old_layout).known)
+                    if state is not None:
+                        known = unpublished(state, block, known, self.number, since)
                     rows = decoded(written, layout).rows
                     values[key] = encoded(folded(layout, rows, known, self.number, since))
                 self._replace(table, values)
 
     def _pushed(
         self, reference: str, other: str
-    ) -> Iterator[Sequence[tuple[bytes, bytes, bytes | None]]]:
-        """Yield keys that were pushed or deleted, with what is held now and in another table."""
+    ) -> Iterator[Sequence[tuple[bytes, bytes, bytes | None, bytes | None]]]:
+        """Yield keys that were pushed or deleted, with what is held now and in another table.
+
+        The last are the events that the other table has.
+        """
         assert self.current is not None
         now = self.current.catalog.views[reference].file
         found = self.connection.execute(
             statement(
-                "SELECT now.key, now.value, other.value FROM {now} AS now"
+                "SELECT now.key, now.value, other.value, other.events FROM {now} AS now"
                 " LEFT JOIN {other} AS other USING (key) WHERE now.pushed",
                 now=now,
                 other=other,
@@ -264,7 +288,7 @@ class PostgresWriter:
             layout_now, number = self.current.layouts[reference], published.generation
             for some in self._pushed(reference, published.file):
                 values = {}
-                for key, new, old in some:
+                for key, new, old, _ in some:
                     known = decoded(new, layout_now).known
                     values[key] = encoded(united(view, layout, decoded(old, layout), known, number))
                 self._replace(published.file, values)

@@ -14,21 +14,25 @@ from fstore.online.protocol import Lookups
 from fstore.online.records import Layout, Row
 from fstore.online.redis_server import RedisServer, command
 from fstore.online.succession import layouts
+from fstore.online.window_joins import columns_of, window_joins
 
-MARKER, NO_KEY = b"-", b"+"  # fields that are no key's: those begin with =
+MARKER, NO_KEY = b"-", b"+"  # fields that are no key's: those begin with = or *
+ROWS, EVENTS = b"=", b"*"  # how a key's fields begin: its value, its block of events
 
 
-def _rows_command(name: str, size: int | None) -> Callable[[Sequence[bytes | None]], bytes]:
+def _rows_command(
+    name: str, size: int | None, field: bytes = ROWS
+) -> Callable[[Sequence[bytes | None]], bytes]:
     """Return the function from keys to the command that reads their values, the marker first."""
     hash_name = name.encode()
     parts = (b"HMGET", hash_name, MARKER)
     start = command(*parts).partition(b"\r\n")[2]
-    before = b"$%d\r\n=" % (1 + (size or 0))
+    before = b"$%d\r\n%b" % (1 + (size or 0), field)
     between = b"\r\n" + before
 
     def pack(keys: Sequence[bytes | None]) -> bytes:
         if size is None or None in keys:
-            fields = [NO_KEY if key is None else b"=" + key for key in keys]
+            fields = [NO_KEY if key is None else field + key for key in keys]
             return command(*parts, *fields)
         joined = between.join(keys)  # type: ignore[arg-type]  # no None among them
         return b"*%d\r\n%b%b%b\r\n" % (len(parts) + len(keys), start, before, joined)
@@ -75,17 +79,25 @@ class RedisGeneration:
             for (view, _), layout in zip(asked, layouts, strict=True)
         ]
         readers = [
-            row_reader(view, features, layout, UNHIDDEN)
+            row_reader(view, columns_of(view, features), layout, UNHIDDEN)
             for (view, features), layout in zip(asked, layouts, strict=True)
+        ]
+        windows = window_joins(self, asked)
+        blocks = [
+            (place, _rows_command(self.rows_name(view.reference), layouts[place].key.size, EVENTS))
+            for place, (view, _) in enumerate(asked)
+            if place in windows
         ]
         ask, stamp = self.server.ask, self.stamp
 
         def read(wanted: Sequence[tuple[Sequence[bytes | None], int]]) -> list[Sequence[Row]]:
             packed = [pack(keys) for pack, (keys, _) in zip(commands, wanted, strict=True)]
+            packed += [pack(wanted[place][0]) for place, pack in blocks]
             answers = ask(b"".join(packed), len(packed))
             results: list[Sequence[Row]] = []
+            of_rows, of_events = answers[: len(commands)], answers[len(commands) :]
             for answer, layout, reader, (_, at) in zip(
-                answers, layouts, readers, wanted, strict=True
+                of_rows, layouts, readers, wanted, strict=True
             ):
                 if answer[0] != stamp:
                     raise self.outdated(self)
@@ -95,6 +107,12 @@ class RedisGeneration:
                     for value in answer
                 ]
                 results.append(reader(at_hand, at))
+            for answer, (place, _) in zip(of_events, blocks, strict=True):
+                if answer[0] != stamp:
+                    raise self.outdated(self)
+                keys, at = wanted[place]
+                values = of_rows[place]
+                results[place] = windows[place].beside(results[place], keys, values, answer[1:], at)
             return results
 
         return read

@@ -20,11 +20,12 @@ from fstore.online.generation import (
 from fstore.online.held import PLAIN, decoded, encoded, folded, redeclared, united
 from fstore.online.instants import micros
 from fstore.online.protocol import Batch
-from fstore.online.redis_generation import RedisGeneration
+from fstore.online.redis_generation import EVENTS, ROWS, RedisGeneration
 from fstore.online.redis_server import BATCH, RedisServer
 from fstore.online.redis_turn import Turn
 from fstore.online.spool import Spool
 from fstore.online.succession import is_of_same_columns, layouts, succession
+from fstore.online.window_joins import event_state, unpublished
 
 T = TypeVar("T")
 
@@ -61,54 +62,66 @@ class RedisWriter:
         file = f"rows.{quote(reference, safe='')}.{self.number}"
         name = self.server.name(file)
         with (
-            self.spool.gathered(batch) as (rows, some),
+            self.spool.gathered(batch) as (rows, some, blocks),
             self.server.errors("cannot be written"),
         ):
             self._forget_previous()
             self.server.client.sadd(self.server.name("names"), file)
             self.server.client.unlink(name)  # of a try that went wrong
+            keys = 0
             for values in some:
-                self._put(name, values)
+                self._put(name, values, ROWS)
+                keys += len(values)
+            for values in blocks:
+                self._put(name, values, EVENTS)
             if batch.keep_absent:
-                rows += self._keep_absent(batch, name)
-            keys = int(self.server.client.hlen(name))
+                more_rows, more_keys = self._keep_absent(batch, name)
+                rows, keys = rows + more_rows, keys + more_keys
         published = Published(
             file, self.number, batch.as_of.astimezone(UTC), datetime.now(UTC), rows, keys
         )
         self.written[reference] = (batch, published)
         return published
 
-    def _put(self, name: str, values: Sequence[tuple[bytes, bytes]]) -> None:
+    def _put(self, name: str, values: Sequence[tuple[bytes, bytes]], field: bytes) -> None:
         with self.server.client.pipeline(transaction=False) as pipeline:
             for place, some in enumerate(_batches(values)):
-                fields = [part for key, value in some for part in (b"=" + key, value)]
+                fields = [part for key, value in some for part in (field + key, value)]
                 pipeline.hset(name, items=fields)
                 if place % 8 == 7:
                     pipeline.execute()
             pipeline.execute()
 
-    def _keep_absent(self, batch: Batch, name: str) -> int:
-        """Copy the published rows of keys that are not there; return how many."""
+    def _keep_absent(self, batch: Batch, name: str) -> tuple[int, int]:
+        """Copy the published rows and events of keys that are not there; return how many."""
         if self.current is None or not is_of_same_columns(self.current, batch):
-            return 0
+            return 0, 0
         layout = self.current.layouts[batch.view.reference]
-        kept, cursor = 0, 0
+        before = self.current.rows_name(batch.view.reference)
+        kept, kept_keys, cursor = 0, 0, 0
         while True:
-            found = self.server.client.hscan(
-                self.current.rows_name(batch.view.reference), cursor, count=BATCH
-            )
+            found = self.server.client.hscan(before, cursor, count=BATCH)
             cursor, held = found
             rows = {
-                key: decoded(value, layout).rows for key, value in held.items() if key[:1] == b"="
+                key: decoded(value, layout).rows for key, value in held.items() if key[:1] == ROWS
             }
             with self.server.client.pipeline(transaction=False) as pipeline:
                 copied = [(key, each) for key, each in rows.items() if each]
                 for key, each in copied:
                     pipeline.hsetnx(name, key, each + PLAIN)
-                for (_, each), new in zip(copied, pipeline.execute(), strict=True):
-                    kept += new * layout.rows_in(each)
+                absent = [
+                    (key, each)
+                    for (key, each), new in zip(copied, pipeline.execute(), strict=True)
+                    if new
+                ]
+            kept += sum(layout.rows_in(each) for _, each in absent)
+            kept_keys += len(absent)
+            if batch.events is not None and absent:
+                fields = [EVENTS + key[1:] for key, _ in absent]
+                blocks = zip(fields, self.server.client.hmget(before, fields), strict=True)
+                self._put(name, [(field[1:], block) for field, block in blocks if block], EVENTS)
             if not cursor:
-                return kept
+                return kept, kept_keys
 
     def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
         """Make every view written so far readable, all in one step, with what is left of pushes."""
@@ -144,13 +157,20 @@ class RedisWriter:
                 continue  # keys of another type can be no key of this view
             view = declared.registry.views_by_reference[reference]
             new = catalog.views[reference].file
+            state = event_state(view, declared.columns[reference])
             for keys, olds, news in self._pushed(reference, self.server.name(new)):
+                blocks: list[bytes | None] = [None] * len(keys)
+                if state is not None and keys:
+                    fields = [EVENTS + key[1:] for key in keys]
+                    blocks = self.server.client.hmget(self.server.name(new), fields)
                 values = {}
-                for key, old, written in zip(keys, olds, news, strict=True):
+                for key, old, written, block in zip(keys, olds, news, blocks, strict=True):
                     if seen.get((reference, key), b"") == old:
                         continue
                     seen[reference, key] = old
                     known = redeclared(view, layout, decoded(old, old_layout).known)
+                    if state is not None:
+                        known = unpublished(state, block, known, self.number, since)
                     rows = decoded(written, layout).rows
                     values[key] = encoded(folded(layout, rows, known, self.number, since))
                 self._replace(new, values)

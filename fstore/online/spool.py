@@ -15,6 +15,7 @@ import duckdb
 
 from fstore.errors import OnlineStoreError
 from fstore.online.duckdb_file import count, fill, memory_errors, stored_rows
+from fstore.online.event_file import stored_blocks
 from fstore.online.generation import storage_errors
 from fstore.online.held import PLAIN
 from fstore.online.protocol import Batch
@@ -39,8 +40,11 @@ class Spool:
                 self._connection.interrupt()
 
     @contextmanager
-    def gathered(self, batch: Batch) -> Iterator[tuple[int, Iterator[Values]]]:
-        """Take all rows in; give how many there are, and their values by key, some at a time."""
+    def gathered(self, batch: Batch) -> Iterator[tuple[int, Iterator[Values], Iterator[Values]]]:
+        """Take all rows in; give how many there are, and their values by key, some at a time.
+
+        Of a view of events also their blocks by key, which are to be taken after the values.
+        """
         where = self._settings.get("temp_directory")
         name = f"{batch.view.reference} ({batch.view.file})"
         if where is not None:
@@ -56,7 +60,12 @@ class Spool:
             self._connection = opened
             with memory_errors(opened, batch):
                 fill(opened, batch)
-                yield count(opened), self._values(opened, batch)
+                blocks = stored_blocks(opened, batch.view, batch.columns)
+                yield (
+                    count(opened),
+                    self._values(opened, batch),
+                    blocks if batch.events else iter(()),
+                )
             self._connection = None
 
     def _values(self, connection: duckdb.DuckDBPyConnection, batch: Batch) -> Iterator[Values]:
