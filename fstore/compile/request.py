@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fstore.compile.types import find_column, is_clock
+from fstore.compile.window_types import check_windows
 from fstore.definitions import Column, FeatureService, FeatureView, Projection, Registry
 from fstore.errors import (
     MissingColumnError,
@@ -171,7 +172,10 @@ def resolve(
 
 
 def check_declared(view: FeatureView, columns: tuple[Column, ...]) -> None:
-    """Raise MissingColumnError or WrongTypeError where the relation is not as declared."""
+    """Raise an error where the relation is not as declared.
+
+    MissingColumnError, WrongTypeError for a clock, DeclarationError for window features.
+    """
     for role, name in declared_columns(view):
         if find_column(columns, name) is None:
             raise MissingColumnError(
@@ -184,6 +188,7 @@ def check_declared(view: FeatureView, columns: tuple[Column, ...]) -> None:
         column = find_column(columns, clock) if clock else None
         if column is not None and not is_clock(column.type):
             raise WrongTypeError(view.reference, view.file, column.name, role, column.type)
+    check_windows(view, columns)
 
 
 def declared_columns(view: FeatureView) -> list[tuple[str, str]]:
@@ -195,6 +200,8 @@ def declared_columns(view: FeatureView) -> list[tuple[str, str]]:
     named += [("feature", name) for name in view.features or ()]
     named += [("excluded column", name) for name in view.exclude]
     named += [("event_key", name) for name in view.event_key]
+    aggregated = [feature.column for feature in view.windows if feature.column is not None]
+    named += [("aggregated column", name) for name in dict.fromkeys(aggregated)]
     named += [("documented column", name) for name in view.declared_columns]
     return named
 

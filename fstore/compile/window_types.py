@@ -1,0 +1,147 @@
+"""Window features against the built relation: their types, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from fstore.compile.types import FLOATS, INTEGERS, find_column
+from fstore.definitions import Column, FeatureView, WindowFeature
+from fstore.errors import DeclarationError, Problem, did_you_mean, listed
+
+COUNTS = ("count", "approx_count_distinct")  # 0 over an empty window, where all others are NULL
+OF_NUMBERS = ("sum", "avg", "stddev")
+# What makes a condition say different things of one event at different times.
+_UNSTEADY = (
+    exp.CurrentTimestamp,
+    exp.CurrentDate,
+    exp.CurrentTime,
+    exp.Rand,
+    exp.Uuid,
+)
+_UNSTEADY_NAMES = frozenset({"GET_CURRENT_TIMESTAMP", "TODAY", "TRANSACTION_TIMESTAMP", "NEXTVAL"})
+
+
+def window_type(feature: WindowFeature, columns: tuple[Column, ...]) -> str:
+    """Return the DuckDB type of a window feature over a relation with these columns.
+
+    Counts and sums of integers are BIGINT, sums of decimals keep their scale, averages and standard
+    deviations are DOUBLE; all others have the type of their column.
+    """
+    if feature.function in COUNTS:
+        return "BIGINT"
+    if feature.function in ("avg", "stddev"):
+        return "DOUBLE"
+    given = aggregated(feature, columns).type
+    if feature.function != "sum":
+        return given
+    if given.startswith("DECIMAL"):
+        scale = given.removesuffix(")").rpartition(",")[2].strip()
+        return f"DECIMAL(38,{scale})"
+    return "DOUBLE" if given in FLOATS else "BIGINT"
+
+
+def aggregated(feature: WindowFeature, columns: tuple[Column, ...]) -> Column:
+    """Return the column that a feature other than a count of events is computed from."""
+    assert feature.column is not None, f"{feature.name} counts events"
+    column = find_column(columns, feature.column)
+    assert column is not None, f"{feature.column} was checked before compiling"
+    return column
+
+
+def filter_of(feature: WindowFeature) -> exp.Expr | None:
+    """Return the feature's ``where`` as a tree, its columns as written; None where there is none.
+
+    ValueError says why a text is not one condition on the columns of an event.
+    """
+    if feature.where is None:
+        return None
+    try:
+        trees = sqlglot.parse(feature.where, dialect="duckdb")
+    except SqlglotError as error:
+        words = str(error).partition("\n")[0]
+        raise ValueError(f"is not SQL that can be read: {words}") from None
+    (tree, *more) = trees or [None]
+    if tree is None or more or not isinstance(tree, exp.Condition):
+        raise ValueError("is not one expression: write a condition such as amount > 0")
+    for node in tree.walk():
+        if isinstance(node, exp.Query):
+            raise ValueError("holds a subquery, and a condition sees one event at a time")
+        if isinstance(node, exp.AggFunc | exp.Window):
+            raise ValueError(
+                f"holds {node.sql('duckdb')}, which looks at several events: a condition sees one"
+            )
+        if isinstance(node, exp.Placeholder | exp.Parameter):
+            raise ValueError(f"holds {node.sql('duckdb')}, and nothing is bound to it")
+        if isinstance(node, _UNSTEADY) or (
+            isinstance(node, exp.Anonymous) and str(node.this).upper() in _UNSTEADY_NAMES
+        ):
+            raise ValueError(
+                f"holds {node.sql('duckdb')}, which is another value each time: compare columns"
+            )
+    return tree
+
+
+def columns_of(condition: exp.Expr) -> Iterator[exp.Column]:
+    """Yield the columns that a ``where`` reads; a lambda's own parameters are none."""
+    for column in condition.find_all(exp.Column):
+        around = column.find_ancestor(exp.Lambda)
+        if around is None or column.name not in {each.name for each in around.expressions}:
+            yield column
+
+
+def check_windows(view: FeatureView, columns: tuple[Column, ...]) -> None:
+    """Raise DeclarationError with everything that the built relation shows to be wrong.
+
+    That the aggregated columns are there has been checked.
+    """
+    if problems := _problems(view, columns):
+        raise DeclarationError(problems)
+
+
+@lru_cache(maxsize=256)  # every request asks, and parsing SQL takes longer than an online read
+def _problems(view: FeatureView, columns: tuple[Column, ...]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(view.declared_in or view.file, view.reference, "meta.fstore.aggregations", text)
+        for feature in view.windows
+        for text in (*_wrong_type(feature, columns), *_wrong_filter(feature, columns))
+    )
+
+
+def _wrong_type(feature: WindowFeature, columns: tuple[Column, ...]) -> Iterator[str]:
+    if feature.function not in OF_NUMBERS:
+        return
+    column = aggregated(feature, columns)
+    is_number = column.type in INTEGERS | FLOATS or column.type.startswith("DECIMAL")
+    if is_number or (feature.function == "sum" and column.type == "BOOLEAN"):
+        return
+    kinds = "a number or a boolean" if feature.function == "sum" else "a number"
+    yield (
+        f"{feature.name} is the {feature.function} of {column.name}, which is {column.type}: "
+        f"{feature.function} needs {kinds}; cast it in the model"
+    )
+
+
+def _wrong_filter(feature: WindowFeature, columns: tuple[Column, ...]) -> Iterator[str]:
+    try:
+        condition = filter_of(feature)
+    except ValueError as error:
+        yield f"{feature.name}: where {feature.where!r} {error}"
+        return
+    known = [column.name for column in columns]
+    for column in () if condition is None else columns_of(condition):
+        if column.table:
+            yield (
+                f"{feature.name}: where {feature.where!r} names {column.sql('duckdb')}: write the "
+                "column alone, for there is one relation"
+            )
+        elif find_column(columns, column.name) is None:
+            yield (
+                f"{feature.name}: where {feature.where!r} names {column.name}, which is not a "
+                f"column. {feature.name} is computed from a relation that has: {listed(known)}."
+                f"{did_you_mean(column.name, known)}"
+            )
