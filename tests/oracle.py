@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -73,6 +73,17 @@ def rank(value: Any) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A window feature; ``where`` says of a row whether it counts."""
+
+    function: str
+    column: str | None
+    length: timedelta
+    where: Callable[[Row], bool | None] | None = None
+    hop: timedelta | None = None
+
+
+@dataclass(frozen=True)
 class View:
     """A feature view with its rows; ``columns`` is every column of the relation, in its order."""
 
@@ -87,6 +98,8 @@ class View:
     ttl: timedelta | None = None
     valid_to: str | None = None  # these two where the view is a snapshot
     is_deleted: str | None = None
+    event_key: Sequence[str] = ()  # where the view's rows are events
+    windows: Mapping[str, Window] = field(default_factory=dict)  # by the feature's name
 
     def event(self, row: Row) -> Instant | None:
         """E."""
@@ -164,6 +177,69 @@ class View:
             return "NOT_FOUND", None
         return ("FOUND", winner) if self.fresh(winner, t) else ("OUTSIDE_MAX_AGE", winner)
 
+    def by_arrival(self, row: Row) -> tuple[Any, ...]:
+        """The order of the versions of one event: A as recorded, then T2's."""
+        return (rank(self.recorded(row)), *self.order(row))
+
+    def events(self, key: Sequence[Any], q: Instant) -> list[Row]:
+        """The events of a key that are known at q, each in the version that counts then."""
+        known = [
+            row
+            for row in self.rows
+            if self.matches(row, key) and self.event(row) is not None and self.known(row, q)
+        ]
+        if not self.event_key:
+            return known
+        versions: dict[tuple[Any, ...], list[Row]] = {}
+        for row in known:
+            versions.setdefault(tuple(row[name] for name in self.event_key), []).append(row)
+        return [max(rows, key=self.by_arrival) for rows in versions.values()]
+
+    def in_window(self, window: Window, key: Sequence[Any], q: Instant) -> list[Row]:
+        """The events of ``[q - length, q)`` in their order; hop moves the beginning back."""
+        if not math.isfinite(q):
+            return []
+        begin = q - micros(window.length)
+        if window.hop is not None:
+            begin -= begin % micros(window.hop)
+        found = [
+            row
+            for row in self.events(key, q)
+            if math.isfinite(self.event(row))
+            and begin <= self.event(row) < q
+            and (window.where is None or window.where(row))
+        ]
+        return sorted(found, key=self.order)
+
+    def aggregate(self, name: str, key: Sequence[Any], q: Instant | None) -> Any:
+        """A window feature of ``key`` at ``q``. Floats are added up exactly, and rounded once."""
+        if q is None or any(part is None for part in key):
+            return None
+        window = self.windows[name]
+        rows = self.in_window(window, key, q)
+        if window.column is None:
+            return len(rows)
+        cells = [row[window.column] for row in rows]
+        there = [value for value in cells if value is not None]
+        if window.function == "count":
+            return len(there)
+        if window.function == "approx_count_distinct":
+            return len({"nan" if value != value else value for value in there})
+        if window.function in ("first", "last"):
+            return cells[0 if window.function == "first" else -1] if cells else None
+        if not there:
+            return None
+        if window.function in ("min", "max"):
+            return (min if window.function == "min" else max)(there, key=rank)
+        if window.function == "sum":
+            return added(there)
+        mean = added([float(value) for value in there]) / len(there)
+        if window.function == "avg":
+            return mean
+        if len(there) < 2:
+            return None
+        return math.sqrt(added([(float(value) - mean) ** 2 for value in there]) / (len(there) - 1))
+
     def appearances(self) -> list[tuple[tuple[Any, ...], Instant]]:
         """(key, instant at which the row became visible), for a request without a spine (T9)."""
         found = set()
@@ -174,6 +250,13 @@ class View:
                 continue
             found.add((key, max(event, arrived) if self.known_at else event))
         return list(found)
+
+
+def added(values: Sequence[Any]) -> Any:
+    """The sum of numbers of one kind."""
+    if not isinstance(values[0], float):
+        return sum(values)
+    return math.fsum(values) if all(map(math.isfinite, values)) else sum(values)
 
 
 @dataclass(frozen=True)
@@ -202,7 +285,10 @@ def training_rows(spine: Iterable[Row], time: str, asked: Iterable[Asked]) -> li
         for part in asked:
             winner = part.view.visible(part.key(row), instant(row[time]))
             for feature, name in part.outputs.items():
-                out[name] = None if winner is None else winner[feature]
+                if feature in part.view.windows:
+                    out[name] = part.view.aggregate(feature, part.key(row), instant(row[time]))
+                else:
+                    out[name] = None if winner is None else winner[feature]
         for part in asked:
             if part.stamp:
                 winner = part.view.visible(part.key(row), instant(row[time]))

@@ -42,15 +42,32 @@ def shifted(time: exp.Expr, by: Duration, *, back: bool) -> exp.Expr:
 
     A NULL time gives an infinity too, which no comparison with that NULL time lets through.
     """
-    interval = exp.Interval(
-        this=exp.Literal.string(str(by.count * (7 if by.unit == "week" else 1))),
-        unit=exp.var("DAY" if by.unit == "week" else by.unit.upper()),
-    )
+    interval = _interval(by)
     moved = (
         exp.Sub(this=time, expression=interval) if back else exp.Add(this=time, expression=interval)
     )
-    edge = exp.cast(exp.Literal.string("-infinity" if back else "infinity"), TIMESTAMP)
-    return exp.Coalesce(this=exp.Try(this=moved), expressions=[edge])
+    return exp.Coalesce(this=exp.Try(this=moved), expressions=[_edge(back=back)])
+
+
+def stepped(time: exp.Expr, step: Duration) -> exp.Expr:
+    """Return the last multiple of ``step`` since 1970 that is at or before ``time``.
+
+    Before the calendar's first instant it is minus infinity.
+    """
+    epoch = exp.cast(exp.Literal.string("1970-01-01 00:00:00"), TIMESTAMP)
+    bucket = exp.DateBin(this=_interval(step), expression=time, unit=epoch)
+    return exp.Coalesce(this=exp.Try(this=bucket), expressions=[_edge(back=True)])
+
+
+def _interval(length: Duration) -> exp.Interval:
+    return exp.Interval(
+        this=exp.Literal.string(str(length.count * (7 if length.unit == "week" else 1))),
+        unit=exp.var("DAY" if length.unit == "week" else length.unit.upper()),
+    )
+
+
+def _edge(*, back: bool) -> exp.Expr:
+    return exp.cast(exp.Literal.string("-infinity" if back else "infinity"), TIMESTAMP)
 
 
 @dataclass(frozen=True)
@@ -60,13 +77,14 @@ class Clocks:
     ``event_time`` is E. ``arrival`` is A as the visible-row rule compares it: E + ``delay`` for
     rows that ``backfilled_until`` covers. ``recorded`` is the created_timestamp itself, which
     settles ties; None where the view declares none. ``visible_from`` is the first instant at
-    which the row can be seen.
+    which the row can be seen. ``superseded`` is the one from which another version of its event is.
     """
 
     event_time: str
     arrival: str
     recorded: str | None
     visible_from: str
+    superseded: str
 
     @classmethod
     def of(cls, view: FeatureView, columns: tuple[Column, ...]) -> Clocks:
@@ -76,6 +94,7 @@ class Clocks:
             arrival=unused("arrival", taken),
             recorded=unused("recorded", taken) if view.created_timestamp else None,
             visible_from=unused("visible_from", taken),
+            superseded=unused("superseded", taken),
         )
 
 

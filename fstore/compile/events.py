@@ -23,7 +23,8 @@ from fstore.compile.sql import (
     table_of,
 )
 from fstore.compile.types import find_column
-from fstore.compile.visibility import happened_since, known, newest_version, tie_breakers
+from fstore.compile.versions import last_version
+from fstore.compile.visibility import happened_since, known, tie_breakers
 from fstore.definitions import Column, FeatureView
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,10 +94,10 @@ def events(view: FeatureView, columns: tuple[Column, ...], as_of: datetime) -> e
     ]
     query.where(*seen, *known(view, clocks, ROW, k), copy=False)
     if view.event_key:
-        one = [quoted(name, ROW) for name in (*view.join_keys, *view.event_key)]
-        newest = newest_version(clocks, ROW, one, by)
+        newest = last_version(view, columns, clocks)
         if since is not None:
-            latest = over(exp.Max(this=quoted(clocks.event_time, ROW)), [it.copy() for it in one])
+            one = [quoted(name, ROW) for name in (*view.join_keys, *view.event_key)]
+            latest = over(exp.Max(this=quoted(clocks.event_time, ROW)), one)
             newest = exp.and_(newest, happened_since(latest, instant(since)))
         query.qualify(newest, copy=False)
     elif since is not None:

@@ -1,11 +1,11 @@
-"""Which way each view's winners are found: chosen by what the ways cost, or as the caller says."""
+"""Which way a view's winners are found, or its windows computed: the cheapest, or as is asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fstore.compile.request import FeatureRequest, Join
+from fstore.compile.request import FeatureRequest, Join, window_of
 from fstore.errors import RequestError, did_you_mean
 
 
@@ -16,6 +16,22 @@ class Plan(StrEnum):
     BOUNDED = "bounded"
     BUCKETED = "bucketed"
     ASOF = "asof"
+
+
+class WindowPlan(StrEnum):
+    """The ways to compute windows. All give the same rows (see :mod:`fstore.compile.windows`)."""
+
+    BANDS = "bands"
+    TILES = "tiles"
+    MIXED = "mixed"
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """The plan taken for the windows of a join, and why."""
+
+    plan: WindowPlan
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -51,26 +67,53 @@ class Taken:
     computed: bool = False
     unique: bool = False
     spine_rows: int | None = None  # None where they were not counted
+    windows: Windowed | None = None  # where windows are asked of it
+    rows: bool = True  # False where nothing but windows is
 
 
-def plan_named(name: str | None) -> Plan | None:
+def plan_named(name: str | None) -> Plan | WindowPlan | None:
     """Return the plan that the caller forces; None where the choice is ours."""
     if name is None:
         return None
-    if name in tuple(Plan):
-        return Plan(name)
-    known = [plan.value for plan in Plan]
+    for kind in (Plan, WindowPlan):
+        if name in tuple(kind):
+            return kind(name)
+    rows, windows = ([plan.value for plan in kind] for kind in (Plan, WindowPlan))
     raise RequestError(
-        f"plan {name!r} is not one: give {', '.join(known)}, or leave it out and the cheapest is "
-        f"taken.{did_you_mean(str(name), known)}"
+        f"plan {name!r} is not one: give {', '.join(rows)}, or for window features "
+        f"{', '.join(windows)}; or leave it out and the cheapest is taken."
+        f"{did_you_mean(str(name), [*rows, *windows])}"
     )
 
 
-def check_forced(request: FeatureRequest, plan: Plan | None) -> None:
-    """Raise RequestError where the plan that the caller forces cannot find a view's winners."""
+def check_forced(request: FeatureRequest, plan: Plan | WindowPlan | None) -> None:
+    """Raise RequestError where nothing that is asked can be had by the plan that is forced."""
+    if plan is None:
+        return
+    has_rows = any(window_of(output) is None for output in request.outputs)
+    has_windows = any(window_of(output) is not None for output in request.outputs)
+    if isinstance(plan, WindowPlan):
+        if not has_windows:
+            known = ", ".join(other.value for other in Plan)
+            raise RequestError(
+                f"plan {plan.value!r} computes windows, and no window feature is asked: give "
+                f"{known}, or none."
+            )
+        return
+    if not has_rows:
+        known = ", ".join(other.value for other in WindowPlan)
+        raise RequestError(
+            f"plan {plan.value!r} finds rows, and only window features are asked: give {known}, "
+            "or none."
+        )
     if plan is not Plan.BUCKETED:
         return
-    without = [join.view.reference for join in request.joins if join.view.ttl is None]
+    asked = {output.join.name for output in request.outputs if window_of(output) is None}
+    without = [
+        join.view.reference
+        for join in request.joins
+        if join.name in asked and join.view.ttl is None
+    ]
     if without:
         raise RequestError(
             f"plan 'bucketed' cuts time into stretches of a ttl, and {without[0]} has none: give "
@@ -125,6 +168,34 @@ def choose(
     cheapest = min(found, key=lambda plan: found[plan])
     reason = _why(cheapest, sizes, found)
     return Taken(cheapest, reason, computed, unique, sizes.spine_rows)
+
+
+# Events of an average key of which the windows of this many spine rows hold each: from here on it
+# pays to look whether keys are hot, which takes three more scans, and to cut those into tiles.
+_WORTH_TILES = 4
+
+
+def choose_windows(join: Join, sizes: Sizes | None, forced: WindowPlan | None) -> Windowed:
+    """Return the plan for the windows of a join: the one forced, else by what is known.
+
+    ``sizes`` are those of a view whose ttl is the longest window.
+    """
+    if forced is not None:
+        return Windowed(forced, "asked for by plan=")
+    if not join.keys:
+        return Windowed(WindowPlan.TILES, "it has no join key: every event is of one key")
+    if sizes is None:
+        reason = "how many rows meet is unknown, and it can never be far worse than the others"
+        return Windowed(WindowPlan.MIXED, reason)
+    pairs = sizes.pairs if sizes.visible is None else sizes.visible
+    looked = pairs / max(sizes.matched, 1)
+    plan = WindowPlan.MIXED if looked > _WORTH_TILES else WindowPlan.BANDS
+    return Windowed(
+        plan,
+        f"about {pairs:,} pairs of an event and a spine row that has it in its longest window, "
+        f"{looked:,.1f} for each of {sizes.matched:,} events; tiles are for more than "
+        f"{_WORTH_TILES}",
+    )
 
 
 def _why(plan: Plan, sizes: Sizes, found: dict[Plan, float]) -> str:

@@ -11,7 +11,13 @@ from fstore.compile.clocks import Clocks
 from fstore.compile.fetch import fetched, matches, rows_name, winning_pairs
 from fstore.compile.find import Search
 from fstore.compile.plans import Plan, Taken
-from fstore.compile.request import Columns, FeatureRequest, Join
+from fstore.compile.request import (
+    Columns,
+    FeatureRequest,
+    Join,
+    window_of,
+    windows_asked,
+)
 from fstore.compile.spine import Spine, SpineNames, from_spine, spine_rows
 from fstore.compile.sql import (
     aliased,
@@ -24,8 +30,11 @@ from fstore.compile.sql import (
     table_of,
     zoned,
 )
-from fstore.compile.types import find_column
+from fstore.compile.types import find_column, unused
 from fstore.compile.visibility import still_valid
+from fstore.compile.window_bands import Windows
+from fstore.compile.window_types import window_type
+from fstore.compile.windows import value_of, windowed
 from fstore.definitions import Column, FeatureView
 
 FIND = {
@@ -59,19 +68,36 @@ def point_in_time(
     features = _features_by_join(request)
     ctes = [spine_rows(spine, names), *_computed(request, plans)]
     values: list[exp.Expr] = [quoted(name, names.alias) for name in spine.passed]
-    joins, matched = [], {}
+    q = quoted(names.as_of, names.alias)
+    joins, matched, windows = [], {}, {}
+
+    def beside(rows: str, alias: str) -> None:
+        here = exp.EQ(this=quoted(names.row, names.alias), expression=quoted(names.row, alias))
+        joins.append(joined(table_as(rows, alias), [here], side="LEFT"))
+
     for join in request.joins:
         built, taken = columns[join.view.reference], plans[join.name]
         search = Search(join, built, spine, names, _computed_name(join.view, taken))
-        ctes += found_and_fetched(search, taken, features[join.name])
-        here = exp.EQ(this=quoted(names.row, names.alias), expression=quoted(names.row, join.name))
-        joins.append(joined(table_as(rows_name(search), join.name), [here], side="LEFT"))
-        q = quoted(names.as_of, names.alias)
-        matched[join.name] = still_valid(join.view, built, join.name, q)
+        if features[join.name] or include_event_timestamps:
+            ctes += found_and_fetched(search, taken, features[join.name])
+            beside(rows_name(search), join.name)
+            matched[join.name] = still_valid(join.view, built, join.name, q)
+        if asked := windows_asked(request, join):
+            assert taken.windows is not None, "a plan was taken for the windows"
+            windows[join.name] = Windows(search, asked)
+            ctes += windowed(windows[join.name], taken.windows.plan)
+            for source in windows[join.name].sources():
+                beside(source, _alias(source, request, names))
 
     for output in request.outputs:
-        value = quoted(output.feature, output.join.name)
-        values.append(aliased(_where(matched[output.join.name], value), output.name))
+        window = window_of(output)
+        if window is None:
+            value = _where(matched[output.join.name], quoted(output.feature, output.join.name))
+        else:
+            of = windows[output.join.name]
+            found = quoted(window.name, _alias(of.source_of(window), request, names))
+            value = value_of(of, window, found, q)
+        values.append(aliased(value, output.name))
     for join in request.joins if include_event_timestamps else ():
         event_time = Clocks.of(join.view, columns[join.view.reference]).event_time
         seen = zoned(_where(matched[join.name], quoted(event_time, join.name)))
@@ -91,7 +117,11 @@ def output_columns(
     passed = [find_column(spine.columns, name) for name in spine.passed]
     features = []
     for output in request.outputs:
-        built = find_column(columns[output.join.view.reference], output.feature)
+        relation, window = columns[output.join.view.reference], window_of(output)
+        if window is not None:
+            features.append(Column(output.name, window_type(window, relation)))
+            continue
+        built = find_column(relation, output.feature)
         assert built is not None, "features were resolved against these columns"
         features.append(Column(output.name, built.type))
     stamped = request.joins if include_event_timestamps else ()
@@ -108,11 +138,17 @@ def found_and_fetched(search: Search, taken: Taken, features: tuple[str, ...]) -
     return found + fetched(search, features, first, unique=taken.unique)
 
 
+def _alias(source: str, request: FeatureRequest, names: SpineNames) -> str:
+    """Return the alias of a step beside the spine, which no join has."""
+    return unused(source, (names.alias, *(join.name for join in request.joins)))
+
+
 def _features_by_join(request: FeatureRequest) -> dict[str, tuple[str, ...]]:
-    """Return what each join must carry."""
+    """Return the columns that each join must carry."""
     carried: dict[str, list[str]] = {join.name: [] for join in request.joins}
     for output in request.outputs:
-        carried[output.join.name].append(output.feature)
+        if window_of(output) is None:
+            carried[output.join.name].append(output.feature)
     return {name: tuple(features) for name, features in carried.items()}
 
 

@@ -11,7 +11,14 @@ from datetime import UTC, datetime
 
 from fstore.compile.types import find_column, is_clock
 from fstore.compile.window_types import check_windows
-from fstore.definitions import Column, FeatureService, FeatureView, Projection, Registry
+from fstore.definitions import (
+    Column,
+    FeatureService,
+    FeatureView,
+    Projection,
+    Registry,
+    WindowFeature,
+)
 from fstore.errors import (
     MissingColumnError,
     RequestError,
@@ -42,6 +49,11 @@ class Output:
     feature: str
 
 
+def window_of(output: Output) -> WindowFeature | None:
+    """Return the window feature that an output is; None where it is a column."""
+    return output.join.view.windows_by_name.get(output.feature)
+
+
 @dataclass(frozen=True)
 class FeatureRequest:
     """Joins in the order in which they are first asked for; outputs in the order asked."""
@@ -53,6 +65,12 @@ class FeatureRequest:
     def keys(self) -> tuple[str, ...]:
         """The caller's key columns, each once."""
         return tuple(dict.fromkeys(column for join in self.joins for _, column in join.keys))
+
+
+def windows_asked(request: FeatureRequest, join: Join) -> tuple[WindowFeature, ...]:
+    """Return the window features that are asked of a join."""
+    found = [window_of(output) for output in request.outputs if output.join == join]
+    return tuple(window for window in found if window is not None)
 
 
 def utc_instant(value: object, name: str) -> datetime:

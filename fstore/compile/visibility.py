@@ -131,23 +131,6 @@ def ranked_last_of(
     return follower.is_(exp.null())
 
 
-def newest_version(
-    clocks: Clocks, row: str, among: Sequence[exp.Expr], by: tuple[str, ...]
-) -> exp.Expr:
-    """Return the condition for QUALIFY that keeps the newest version of an event: greatest A.
-
-    Then the greatest E, then the greatest columns ``by``, NULL lowest. ``among`` tell events apart.
-    """
-    order = (*([clocks.recorded] if clocks.recorded else []), clocks.event_time, *by)
-    follower = over(exp.Lead(this=exp.true()), among, order, table=row)
-    return follower.is_(exp.null())
-
-
-def happened_since(time: exp.Expr, start: exp.Expr) -> exp.Expr:
-    """Return E >= the start of a window."""
-    return exp.GTE(this=time, expression=start)
-
-
 def newest_known(view: FeatureView, columns: tuple[Column, ...], source: exp.Expr) -> exp.Select:
     """Return for each row of the view its keys, ``visible_from``, and the E to see from then on.
 
@@ -261,6 +244,50 @@ def same_recorded(clocks: Clocks, row: str, found: str) -> list[exp.Expr]:
         return []
     ours, theirs = quoted(clocks.recorded, row), quoted(clocks.recorded, found)
     return [exp.NullSafeEQ(this=ours, expression=theirs)]
+
+
+def in_window(
+    view: FeatureView, clocks: Clocks, row: str, since: exp.Expr, q: exp.Expr, known_by: exp.Expr
+) -> list[exp.Expr]:
+    """Return that an event is in a window ``[since, q)`` and known at q.
+
+    ``known_by`` is ``reach(view, q)``, and the row carries ``superseded`` where the view has an
+    event_key.
+    """
+    time = quoted(clocks.event_time, row)
+    conditions = [happened_before(time, q), happened_since(time, since)]
+    if arrives_by_row(view):
+        conditions.append(arrived(clocks, row, q))
+    elif view.delay and view.known_at:
+        conditions.append(happened(clocks, row, known_by.copy()))
+    if has_versions(view):
+        superseded = quoted(clocks.superseded, row)
+        later = exp.GT(this=superseded, expression=known_by.copy())
+        conditions.append(exp.or_(superseded.copy().is_(exp.null()), later))
+    return conditions
+
+
+def happened_before(time: exp.Expr, q: exp.Expr) -> exp.Expr:
+    """Return E < q: what happened at the asking instant itself is in no window."""
+    return exp.LT(this=time.copy(), expression=q.copy())
+
+
+def happened_since(time: exp.Expr, since: exp.Expr) -> exp.Expr:
+    """Return E >= the beginning of a window."""
+    return exp.GTE(this=time.copy(), expression=since.copy())
+
+
+def settled_by(time: exp.Expr, known_by: exp.Expr) -> exp.Expr:
+    """Return that a row is settled at q: see :func:`fstore.compile.versions.settles_at`."""
+    return exp.LTE(this=time.copy(), expression=known_by.copy())
+
+
+def has_versions(view: FeatureView) -> bool:
+    """Whether an event has versions of which the one to count depends on q.
+
+    Where all rows are known at any q, its last version is the only one.
+    """
+    return bool(view.event_key) and view.known_at
 
 
 def kept_columns(

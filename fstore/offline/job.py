@@ -80,7 +80,7 @@ class RetrievalJob:
 
     def explain(self) -> str:
         """Return how each view's rows are found and why, then DuckDB's plan, without running it."""
-        taken = [f"{name}: {plan.plan} ({plan.reason})" for name, plan in self.plans.items()]
+        taken = [line for name, plan in self.plans.items() for line in _told(name, plan)]
         with self._opened() as connection:
             rows = connection.execute(f"EXPLAIN {self.query}").fetchall()
         return "\n".join([*taken, "", *(row[1] for row in rows)])
@@ -194,6 +194,14 @@ class RetrievalJob:
                 every = self.plans[join.name].spine_rows or total
                 sentence = _withheld_sentence(join, late, total, some=total < every)
                 warnings.warn(sentence, FstoreWarning, stacklevel=4)
+
+
+def _told(name: str, taken: Taken) -> Iterator[str]:
+    """Yield a line for each plan of a join."""
+    if taken.rows:
+        yield f"{name}: {taken.plan} ({taken.reason})"
+    if taken.windows is not None:
+        yield f"{name}, windows: {taken.windows.plan} ({taken.windows.reason})"
 
 
 def _first_row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
 import duckdb
 
 from fstore.compile.find import Search
-from fstore.compile.plans import Plan, Sizes, Taken, choose
-from fstore.compile.request import Columns, FeatureRequest
+from fstore.compile.plans import Plan, Sizes, Taken, WindowPlan, choose, choose_windows
+from fstore.compile.request import Columns, FeatureRequest, Join, windows_asked
 from fstore.compile.sizes import estimate, share_to_look_at
 from fstore.compile.spine import Spine, SpineNames
 from fstore.compile.sql import render, select_all
 from fstore.compile.visibility import settles_ties
-from fstore.definitions import FeatureView
+from fstore.definitions import Duration, FeatureView
 from fstore.offline.progress import run
 
 SPINE_ROWS = "SELECT * FROM temp.main.entity_df"
@@ -32,37 +32,50 @@ def plans_for(
     request: FeatureRequest,
     columns: Columns,
     spine: Spine,
-    forced: Plan | None,
+    forced: Plan | WindowPlan | None,
 ) -> dict[str, Taken]:
     """Return the plan to take for each join, by its name.
 
-    Looks at a sample of each view; a forced plan asks nothing. A spine that is more than a scan is
-    not run for this.
+    Looks at a sample of each view; a plan forced for all that is asked of it asks nothing. A spine
+    that is more than a scan is not run for this.
     """
     sources = {
         view: stored(connection, select_all(view.relation))
         for view in dict.fromkeys(join.view for join in request.joins)
     }
-    sizes: dict[str, Sizes] = {}
-    if forced is None and stored(connection, SPINE_ROWS, (*_SCANS, *_ORDERS)) is not None:
-        names = SpineNames.of(request.joins, columns, spine)
-        for join in request.joins:
-            source = sources[join.view]
-            if join.keys and source is not None:
-                search = Search(join, columns[join.view.reference], spine, names)
-                features = sum(output.join == join for output in request.outputs)
-                sizes[join.name] = _looked_at(connection, search, source, features)
+    for_rows = forced if isinstance(forced, Plan) else None
+    for_windows = forced if isinstance(forced, WindowPlan) else None
+    can_look = stored(connection, SPINE_ROWS, (*_SCANS, *_ORDERS)) is not None
+    names = SpineNames.of(request.joins, columns, spine)
     unique = _unique(connection, request, columns)
-    return {
-        join.name: choose(
-            join,
-            sizes.get(join.name),
-            forced,
-            computed=sources[join.view] is None,
-            unique=join.view in unique,
-        )
-        for join in request.joins
-    }
+
+    def looked_at(join: Join, look_back: Duration | None, features: int) -> Sizes | None:
+        source = sources[join.view]
+        if not can_look or not join.keys or source is None:
+            return None
+        within = replace(join, view=replace(join.view, ttl=look_back))
+        search = Search(within, columns[join.view.reference], spine, names)
+        return _looked_at(connection, search, source, features)
+
+    taken = {}
+    for join in request.joins:
+        windows = windows_asked(request, join)
+        features = sum(it.join == join for it in request.outputs) - len(windows)
+        sizes = wide = None
+        if windows and for_windows is None:
+            longest = max((it.window for it in windows), key=lambda it: it.seconds)
+            wide = looked_at(join, longest, features)
+        if features and for_rows is None:
+            sizes = looked_at(join, join.view.ttl, features)
+        elif wide is not None:
+            sizes = replace(wide, visible=None, stretched=None)
+        computed = sources[join.view] is None
+        one = choose(join, sizes, for_rows, computed=computed, unique=join.view in unique)
+        if windows:
+            found = choose_windows(join, wide, for_windows)
+            one = replace(one, windows=found, rows=features > 0)
+        taken[join.name] = one
+    return taken
 
 
 def _unique(

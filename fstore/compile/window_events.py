@@ -1,0 +1,175 @@
+"""The events that window features are computed from: what of the view's rows is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from fstore.compile.clocks import arrives_by_row, stamped
+from fstore.compile.find import ROW, Search
+from fstore.compile.spine import NAME
+from fstore.compile.sql import aliased, cte, joined, quoted, select, subquery_as, table_as
+from fstore.compile.types import find_column, unused
+from fstore.compile.versions import last_version, order_of_events, superseded_at
+from fstore.compile.visibility import has_versions, tie_breakers
+from fstore.compile.window_parts import Filtered
+from fstore.compile.window_types import columns_of, filter_of
+from fstore.definitions import WindowFeature
+
+
+@dataclass(frozen=True)
+class Events:
+    """The rows of a view that these features may count, as ``<join>_events``.
+
+    Each has its keys, its clocks, the aggregated columns, for each ``where`` whether it holds, and,
+    where a feature asks for the first or the last, what compares events.
+    """
+
+    search: Search
+    features: tuple[WindowFeature, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.search.join.name}_events"
+
+    @property
+    def _taken(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.search.built)
+
+    @property
+    def at(self) -> str:
+        """The column that compares events."""
+        return unused("place_in_time", self._taken)
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Each ``where``, and the column that says whether it holds."""
+        texts = dict.fromkeys(it.where for it in self.features if it.where is not None)
+        return {
+            text: unused(f"where_{place}", self._taken) for place, text in enumerate(texts, start=1)
+        }
+
+    def only(self, where: str | None, *more: exp.Expr, last: bool = False) -> Filtered:
+        """Return what keeps of an aggregate's events those that a feature counts.
+
+        ``last``: and of those the ones that no version supersedes.
+        """
+        held = list(more)
+        if where is not None and not self._all_alike:
+            held.append(quoted(self.conditions[where], ROW))
+        if last and has_versions(self.search.join.view):
+            held.append(quoted(self.search.clocks.superseded, ROW).is_(exp.null()))
+        if not held:
+            return lambda aggregate: aggregate
+        condition = exp.and_(*held, copy=False)
+        return lambda aggregate: exp.Filter(
+            this=aggregate, expression=exp.Where(this=condition.copy())
+        )
+
+    @property
+    def _all_alike(self) -> bool:
+        """Whether one ``where`` holds for all features, so that other events can be left out."""
+        return len({it.where for it in self.features}) == 1
+
+    @property
+    def _has_order(self) -> bool:
+        return any(it.function in ("first", "last") for it in self.features)
+
+    def ctes(self) -> list[exp.CTE]:
+        """Return the step ``<join>_events``; kept where finding versions puts rows in order."""
+        return [cte(self.name, self._events(), kept=bool(self.search.join.view.event_key))]
+
+    def _events(self) -> exp.Select:
+        search, clocks, view = self.search, self.search.clocks, self.search.join.view
+        values = [*self._keys(), quoted(clocks.event_time)]
+        if arrives_by_row(view):
+            values.append(quoted(clocks.arrival))
+        if has_versions(view):
+            values.append(quoted(clocks.superseded))
+        values += [quoted(name) for name in self._aggregated()]
+        conditions = {text: self._condition(text) for text in self.conditions}
+        if not self._all_alike:
+            values += [aliased(conditions[text], name) for text, name in self.conditions.items()]
+        if self._has_order:
+            values.append(aliased(order_of_events(view, search.built, clocks), self.at))
+        query = select(values, self._rows())
+        # An infinite time is in no window, also where a window begins before the calendar.
+        finite = exp.Anonymous(this="ISFINITE", expressions=[quoted(clocks.event_time)])
+        query.where(finite, copy=False)
+        if self._all_alike and conditions:
+            query.where(*conditions.values(), copy=False)
+        return query
+
+    def _rows(self) -> exp.Expr:
+        """Return the view's rows with their clocks; of each event the versions that count."""
+        search, clocks, view = self.search, self.search.clocks, self.search.join.view
+        source = search.source()
+        if view.event_key and search.join.keys:
+            source = subquery_as(self._asked_for(source), ROW)
+        rows = subquery_as(stamped(view, search.built, self._needed(), source), "stamped")
+        if not view.event_key:
+            return rows
+        known = [clocks.event_time, *([clocks.arrival] if arrives_by_row(view) else [])]
+        versions = select([exp.Star()], rows)
+        versions.where(*(quoted(name).is_(exp.null()).not_() for name in known), copy=False)
+        if has_versions(view):
+            at = superseded_at(view, search.built, clocks)
+            versions.select(aliased(at, clocks.superseded), copy=False)
+        else:
+            versions.qualify(last_version(view, search.built, clocks), copy=False)
+        return subquery_as(versions, "version")
+
+    def _asked_for(self, source: exp.Expr) -> exp.Select:
+        """Return the rows whose key the spine asks for: versions of no others are put in order."""
+        search, view = self.search, self.search.join.view
+        clocks = [
+            view.event_timestamp,
+            *([view.created_timestamp] if view.created_timestamp else []),
+        ]
+        needed = [it for it in (find_column(search.built, name) for name in clocks) if it]
+        names = dict.fromkeys((*self._key_names(), *self._needed(), *(it.name for it in needed)))
+        rows = select(
+            [quoted(name, ROW) for name in names],
+            exp.alias_(source, ROW, table=True, quoted=True),
+        )
+        spine = table_as(NAME, search.names.alias)
+        rows.append("joins", joined(spine, search.same_keys(), kind="SEMI"))
+        return rows
+
+    def _key_names(self) -> list[str]:
+        return [key for key, _ in self.search.asked_keys()]
+
+    def _keys(self) -> list[exp.Expr]:
+        return [quoted(name) for name in self._key_names()]
+
+    def _aggregated(self) -> list[str]:
+        """Return the columns that are aggregated, each once."""
+        columns = [it.column for it in self.features if it.column is not None]
+        found = (find_column(self.search.built, name) for name in columns)
+        keys = self._key_names()
+        return list(dict.fromkeys(it.name for it in found if it and it.name not in keys))
+
+    def _needed(self) -> tuple[str, ...]:
+        """Return the columns of the view that events are made of, beside keys and clocks."""
+        view, built = self.search.join.view, self.search.built
+        names = self._aggregated()
+        for text in self.conditions:
+            names += [column.name for column in self._condition(text).find_all(exp.Column)]
+        if view.event_key or self._has_order:
+            names += tie_breakers(view, built)
+        names += view.event_key
+        found = (find_column(built, name) for name in names)
+        return tuple(dict.fromkeys(it.name for it in found if it))
+
+    def _condition(self, text: str) -> exp.Expr:
+        """Return a ``where`` with its columns named as the relation has them."""
+        feature = next(it for it in self.features if it.where == text)
+        condition = filter_of(feature)
+        assert condition is not None, "the feature has a where"
+        condition = exp.paren(condition)
+        for column in list(columns_of(condition)):
+            found = find_column(self.search.built, column.name)
+            assert found is not None, "columns of a where were checked before compiling"
+            column.replace(quoted(found.name))
+        return condition

@@ -1,0 +1,70 @@
+"""Window features: for each spine row, aggregates of the events of its windows.
+
+Every way gives the same rows, ``<join>_windows``: the spine row's place and its features. They are
+merged of bands (:mod:`fstore.compile.window_bands`), and the ways differ in how bands are made.
+
+- ``bands`` looks at each event of each spine row.
+- ``tiles`` cuts the events of every key into tiles (:mod:`fstore.compile.window_tiles`), and looks
+  at tiles where it can: at hundreds of them, perhaps, instead of at a hundred thousand events.
+- ``mixed`` does that for keys with many events and many spine rows, and ``bands`` for all others.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from fstore.compile.plans import WindowPlan
+from fstore.compile.sql import cte, quoted
+from fstore.compile.window_bands import Windows
+from fstore.compile.window_tiles import bands_of_edges, bands_of_tiles, cold, cut, edges, hot, tiles
+from fstore.compile.window_types import COUNTS
+from fstore.definitions import WindowFeature
+
+
+def windowed(windows: Windows, plan: WindowPlan) -> list[exp.CTE]:
+    """Return the CTEs of a join's windows, which end in those of :meth:`Windows.sources`."""
+    name = windows.name
+    steps = [*windows.events.ctes(), cte(name("bounds"), windows.bounds(), kept=True)]
+    if windows.merging:
+        steps += _bands(windows, plan)
+        if windows.parts.has_squares:
+            steps.append(cte(name("means"), windows.means()))
+        steps.append(cte(name("windows"), windows.merged()))
+    if windows.counted:
+        steps.append(cte(name("distinct"), windows.distinct()))
+    return steps
+
+
+def _bands(windows: Windows, plan: WindowPlan) -> list[exp.CTE]:
+    """Return the steps that end in ``<join>_bands``."""
+    name = windows.name
+    if plan is WindowPlan.BANDS:
+        bands = windows.bands_of_events(name("bounds"))
+        return [cte(name("bands"), bands, kept=windows.parts.has_squares)]  # then read twice
+    steps: list[exp.CTE] = []
+    parts: list[exp.Query] = []
+    if plan is WindowPlan.MIXED:
+        steps.append(cte(name("hot"), hot(windows), kept=True))
+        steps.append(cte(name("cold"), cold(windows)))
+        parts.append(windows.bands_of_events(name("cold")))
+    steps.append(cte(name("cut"), cut(windows, only_hot=plan is WindowPlan.MIXED), kept=True))
+    steps.append(cte(name("tiles"), tiles(windows), kept=True))
+    steps.append(cte(name("edges"), edges(windows), kept=True))
+    parts += [bands_of_tiles(windows), bands_of_edges(windows)]
+    union = parts[0]
+    for more in parts[1:]:
+        union = exp.union(union, more, distinct=False, copy=False)
+    return [*steps, cte(name("bands"), union)]
+
+
+def value_of(windows: Windows, feature: WindowFeature, row: exp.Expr, q: exp.Expr) -> exp.Expr:
+    """Return a feature of a spine row, given what ``row`` found for it.
+
+    Where nothing was found counts are 0, but for a NULL key or q.
+    """
+    if feature.function not in COUNTS:
+        return row
+    names = windows.search.names
+    given = [quoted(column, names.alias) for _, column in windows.search.join.keys]
+    there = exp.and_(*(it.is_(exp.null()).not_() for it in (*given, q)), copy=False)
+    return exp.Case().when(there, exp.Coalesce(this=row, expressions=[exp.Literal.number(0)]))
