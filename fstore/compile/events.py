@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlglot import exp
 
 from fstore.compile.carried import flagged, flags, identity, values
-from fstore.compile.clocks import Clocks, stamped
+from fstore.compile.clocks import Clocks, arrives_by_row, stamped
 from fstore.compile.find import ROW
 from fstore.compile.sql import (
     aliased,
@@ -73,8 +73,9 @@ def arrived_name(view: FeatureView, columns: tuple[Column, ...]) -> str:
 def events(view: FeatureView, columns: tuple[Column, ...], as_of: datetime) -> exp.Select:
     """Compile the events as of K = ``as_of``, in order of the keys, E and A.
 
-    An event whose newest version lies before every window stays where an older one does not, so
-    that a push of the older one is known to be old.
+    An event whose newest version lies before every window stays where an older one does not, or
+    where it arrived since: a push of an older version, which may lie in a window, must be known to
+    be old.
     """
     clocks, settles = Clocks.of(view, columns), arrived_name(view, columns)
     k, since = instant(as_of), horizon(view, as_of)
@@ -97,7 +98,11 @@ def events(view: FeatureView, columns: tuple[Column, ...], as_of: datetime) -> e
         newest = last_version(view, columns, clocks)
         if since is not None:
             one = [quoted(name, ROW) for name in (*view.join_keys, *view.event_key)]
-            latest = over(exp.Max(this=quoted(clocks.event_time, ROW)), one)
+            latest: exp.Expr = over(exp.Max(this=quoted(clocks.event_time, ROW)), one)
+            if clocks.recorded:
+                arrival = clocks.arrival if arrives_by_row(view) else clocks.recorded
+                later = [quoted(arrival, ROW)]
+                latest = exp.Greatest(this=latest, expressions=later, ignore_nulls=True)
             newest = exp.and_(newest, happened_since(latest, instant(since)))
         query.qualify(newest, copy=False)
     elif since is not None:
