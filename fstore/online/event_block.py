@@ -252,7 +252,7 @@ def part_of(events: Events, first: int, end: int) -> Events:
 class EventBlock:
     """A block in memory: a map of a file, or bytes. Any thread may read it."""
 
-    __slots__ = ("_places", "content", "count", "events", "heap_at", "layout", "wide")
+    __slots__ = ("_places", "content", "count", "events", "heap_at", "layout", "reads", "wide")
 
     def __init__(self, content: Any, layout: EventLayout) -> None:
         """Raise NotABlockError where the content is none of this layout."""
@@ -267,6 +267,7 @@ class EventBlock:
         self.heap_at = heap_at
         self._places = _places(layout, count)[0]
         self.events = self.view("events")
+        self.reads: dict[object, Any] = {}  # what plans have prepared for this block
 
     def view(self, *name: Any) -> memoryview:
         """Return an array as a view whose items are Python numbers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -72,34 +72,84 @@ def _numbers(kind: ValueKind, texts: Sequence[bytes]) -> np.ndarray:
 def united(published: Events, pushed: Events) -> Events:
     """Return both together, in order of E and A: of an event the version with the greatest A.
 
-    At equal A what came later wins, and a push came after what was published.
+    At equal A what came later wins, and a push came after what was published. Few events are put
+    among many: the many are not put in order again.
     """
     assert published.ids is not None and pushed.ids is not None, "only keyed events are pushed"
-    ids = np.concatenate([published.ids, pushed.ids])
-    arrivals = np.concatenate([published.arrivals, pushed.arrivals])
-    events = np.concatenate([published.events, pushed.events])
-    came = np.arange(len(ids))
-    by_version = np.lexsort((came, arrivals, ids))
-    newest = by_version[np.append(ids[by_version][1:] != ids[by_version][:-1], True)]
-    order = newest[np.lexsort((came[newest], arrivals[newest], events[newest]))]
+    pushed = _newest(pushed)
+    assert pushed.ids is not None
+    beaten = np.zeros(len(published.ids), bool)
+    beats = np.ones(len(pushed.ids), bool)
+    for place in np.flatnonzero(np.isin(published.ids, pushed.ids)).tolist():
+        other = int(np.searchsorted(pushed.ids, published.ids[place]))
+        if pushed.arrivals[other] >= published.arrivals[place]:
+            beaten[place] = True
+        else:
+            beats[other] = False
+    if beaten.any():
+        published = _taken(published, np.flatnonzero(~beaten))
+    order = np.lexsort((pushed.arrivals, pushed.events))
+    pushed = _taken(pushed, order[beats[order]])
+    places = _places_among(published, pushed)
+    return _inserted(published, places, pushed)
 
-    def taken(one: Any, two: Any) -> Any:
-        if isinstance(one, list):
-            both = [*one, *two]
-            return [both[place] for place in order.tolist()]
-        return np.concatenate([one, two])[order]
 
-    def each(ones: Sequence[Any], twos: Sequence[Any]) -> list[Any]:
-        return [taken(one, two) for one, two in zip(ones, twos, strict=True)]
+def _places_among(published: Events, pushed: Events) -> list[int]:
+    """Return before which of the published events each pushed one comes, by E and A."""
+    first = np.searchsorted(published.events, pushed.events, "left").tolist()
+    end = np.searchsorted(published.events, pushed.events, "right").tolist()
+    return [
+        low + int(np.searchsorted(published.arrivals[low:high], arrival, "right"))
+        for low, high, arrival in zip(first, end, pushed.arrivals.tolist(), strict=True)
+    ]
+
+
+def _newest(events: Events) -> Events:
+    """Return the newest version of each event, in order of the ids."""
+    assert events.ids is not None, "only keyed events are pushed"
+    order = np.lexsort((np.arange(len(events.ids)), events.arrivals, events.ids))
+    ids = events.ids[order]
+    return _taken(events, order[np.append(ids[1:] != ids[:-1], True)] if len(ids) else order)
+
+
+def _mapped(change: Callable[..., Any], *some: Events) -> Events:
+    """Return events whose every array is what a function makes of those of others."""
+
+    def each(name: str) -> list[Any]:
+        return [change(*arrays) for arrays in zip(*(getattr(it, name) for it in some), strict=True)]
 
     return Events(
-        events[order],
-        arrivals[order],
-        ids[order],
-        each(published.cells, pushed.cells),
-        each(published.nulls, pushed.nulls),
-        each(published.flags, pushed.flags),
+        change(*(it.events for it in some)),
+        change(*(it.arrivals for it in some)),
+        change(*(it.ids for it in some)),
+        each("cells"),
+        each("nulls"),
+        each("flags"),
     )
+
+
+def _taken(events: Events, places: np.ndarray) -> Events:
+    def take(array: Any) -> Any:
+        if isinstance(array, list):
+            return [array[place] for place in places.tolist()]
+        return array[places]
+
+    return _mapped(take, events)
+
+
+def _inserted(events: Events, places: Sequence[int], more: Events) -> Events:
+    """Return the events with others put before those at some places, which ascend."""
+
+    def insert(array: Any, others: Any) -> Any:
+        if not isinstance(array, list):
+            return np.insert(array, places, others)
+        parts, done = list[Any](), 0
+        for place, other in zip(places, others, strict=True):
+            parts += [*array[done:place], other]
+            done = place
+        return [*parts, *array[done:]]
+
+    return _mapped(insert, events, more)
 
 
 def not_published(published: Events, pushed: Events) -> list[int]:

@@ -59,12 +59,35 @@ class EventState:
             or merged.taken != len(heard.events)
             or not merged.since <= max(at, merged.received) < merged.until
         ):
-            merged = self._merge(published, heard.events, at)
+            merged = self._grown(merged, heard, at) or self._merge(published, heard.events, at)
             if len(self._merged) >= _KEPT:
                 self._merged.clear()
             if isinstance(heard.events, list):
                 self._merged[key] = merged
         return (merged.block, 0, merged.block.count), max(at, merged.received)
+
+    def _grown(self, before: _Merged | None, heard: Known, at: int) -> _Merged | None:
+        """Return what was merged with what was pushed since; None where that is not all.
+
+        All of it must be known from now on, and what was not known before must not be by now.
+        """
+        if before is None or before.events is not heard.events:
+            return None
+        taken = len(heard.events)
+        pushes = heard.events[before.taken : taken]
+        if not pushes:
+            return None
+        received = max(before.received, *(each.entry.received for each in pushes))
+        at = max(at, received)
+        since = max(before.since, *(known_from(self.view, *each.rank) for each in pushes))
+        if not since <= at < before.until:
+            return None
+        events = united(
+            before.block.part(0, before.block.count),
+            pushed_events(self.layout, self.rows, pushes),
+        )
+        block = EventBlock(packed(self.layout, events), self.layout)
+        return _Merged(heard.events, taken, received, since, before.until, block)
 
     def unpublished(self, published: Place | None, heard: Known, number: int, since: int) -> Known:
         """Return what generation ``number`` needs of what was pushed and deleted of a key.

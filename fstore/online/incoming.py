@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -85,14 +86,15 @@ def pushable(view: FeatureView, columns: tuple[Column, ...], given: Any, receive
             "sent again would count twice. Name in event_key the columns that tell one event from "
             "another, and run: fstore materialize"
         )
-    rows = EntityRows.of(_as_table(given), "rows")
+    given = _as_table(given)
+    rows = EntityRows.of(given, "rows")
     needed = [*view.join_keys, view.event_timestamp, *pushed(view, columns)]
     optional = [view.created_timestamp] if view.created_timestamp else []
     optional += view.snapshot.names() if view.snapshot else ()
     known = [column.name for column in columns]
     if rows.count or rows.names:  # an empty list has no columns, and nothing to push
         _check_names(view, rows, needed, known)
-    table = {}
+    table: dict[str, Any] = {}
     for name in dict.fromkeys((*needed, *optional, *known)):
         column = find_column(columns, name)
         if column is None:
@@ -101,7 +103,9 @@ def pushable(view: FeatureView, columns: tuple[Column, ...], given: Any, receive
             continue
         if rows.has(name):
             required = name in (*view.join_keys, view.event_timestamp)
-            table[name] = _typed(view, column, rows.column(name, view.reference), required)
+            table[name] = _as_given(given, column, required)
+            if table[name] is None:
+                table[name] = _typed(view, column, rows.column(name, view.reference), required)
         else:
             (kind,) = arrow_types((column.type,))
             table[name] = pa.nulls(rows.count, kind)
@@ -165,16 +169,41 @@ def _check_names(
             )
 
 
+def _as_given(given: Any, column: Column, required: bool) -> pa.ChunkedArray | None:
+    """Return a column of an Arrow table that is of its own type already; None for any other.
+
+    Floats are looked at where they are keys, for a NaN is none.
+    """
+    if not isinstance(given, pa.Table) or column.name not in given.column_names:
+        return None
+    cells = given[column.name]
+    (kind,) = arrow_types((column.type,))
+    if required and (cells.null_count or pa.types.is_floating(kind)):
+        return None
+    if kind == pa.timestamp("us") and cells.type == pa.timestamp("us", "UTC"):
+        return cells.cast(kind)
+    return cells if cells.type == kind else None
+
+
 def _typed(view: FeatureView, column: Column, values: Sequence[Any], required: bool) -> pa.Array:
     """Return a column's values in its own type; EntityRowsError for one that cannot be."""
     (kind,) = arrow_types((column.type,))
     key = KeyType(column.type)
-    if required or is_clock(column.type) or column.type.startswith(_READ):
+    is_parsed = required or is_clock(column.type) or column.type.startswith(_READ)
+    if is_parsed and not _is_read(column, values, key):
         values = list(_read_all(view, column, values, key, required))
     if column.type == "TIMESTAMP_NS" or pa.types.is_dictionary(kind):
         plain = pa.timestamp("us") if pa.types.is_timestamp(kind) else pa.string()
         return _array(view, column, values, plain).cast(kind)
     return _array(view, column, values, kind)
+
+
+def _is_read(column: Column, values: Sequence[Any], key: KeyType) -> bool:
+    """Whether the values are what reading each would make of it; that takes most of a push."""
+    kinds = {*map(type, values)}
+    if kinds == {datetime} and column.type in ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE"):
+        return {value.tzinfo for value in values} == {UTC}
+    return kinds == key.native
 
 
 def _read_all(

@@ -67,8 +67,10 @@ def this_process() -> dict[str, object]:
 def _write(descriptor: int, holder: dict[str, object]) -> None:
     """Write who holds the lock; it informs only, so a full disk does not matter."""
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        content = json.dumps(holder).encode()
+        os.pwrite(
+            descriptor, content.ljust(os.fstat(descriptor).st_size), 0
+        )  # JSON may end in blanks
     except OSError:
         return
 

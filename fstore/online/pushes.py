@@ -45,6 +45,7 @@ class PushLog:
         self._whole = 0  # how far the file has been read
         self.known: dict[str, dict[bytes, Known]] = {reference: {} for reference in views}
         self.order: dict[str, int] = {}  # of the entries, by id
+        self._deleted_from: set[str] = set()  # views, any key of which was
 
     @property
     def is_there(self) -> bool:
@@ -89,7 +90,8 @@ class PushLog:
         new = not self.path.exists()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            os.ftruncate(descriptor, self._whole)  # what a crash tore was never acknowledged
+            if os.fstat(descriptor).st_size > self._whole:
+                os.ftruncate(descriptor, self._whole)  # what a crash tore was never acknowledged
             try:
                 put(descriptor, content, self._whole)
                 os.fsync(descriptor)
@@ -108,6 +110,8 @@ class PushLog:
         if entry.kind == DELETE or entry.view not in self._views:
             return 0
         view, known = self._views[entry.view][0], self.known[entry.view]
+        if entry.view not in self._deleted_from:
+            return 0
         return sum(
             is_refused(view, known.get(key), version) for key, version in versions_of(view, entry)
         )
@@ -119,6 +123,7 @@ class PushLog:
         view, layout = self._views[entry.view]
         known = self.known[entry.view]
         if entry.kind == DELETE:
+            self._deleted_from.add(entry.view)
             for place in range(entry.count):
                 key = entry.layout.key_of(entry.block, place)
                 before = known.get(key, NOTHING)

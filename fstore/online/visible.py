@@ -66,6 +66,8 @@ def accepted(versions: tuple[Version, ...], new: Version) -> tuple[Version, ...]
 
     Those are the winner at the instant of acceptance, and what will win over it later.
     """
+    if not versions:
+        return (new,)
     others = tuple(version for version in versions if version.rank != new.rank)
     known = (*others, new)
     current = newest(known, new.entry.received)

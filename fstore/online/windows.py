@@ -48,7 +48,13 @@ class WindowPlan:
         self.nothing: Cells = (None,) * len(asked)
 
     def bound(self, block: EventBlock) -> Read:
-        """Return the function that reads the features from a block."""
+        """Return the function that reads the features from a block, prepared once."""
+        known: Read | None = block.reads.get(self)
+        if known is None:
+            known = block.reads[self] = self._bound(block)
+        return known
+
+    def _bound(self, block: EventBlock) -> Read:
         events = block.events
         windows = [
             (width, hop, [reader_of(block, place, some) for place, some in measures])
