@@ -36,6 +36,7 @@ COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "id": "VARCHAR", "n": "BIGINT", "f":
 COLUMNS |= {"d": "DECIMAL(9,2)", "w": "VARCHAR", "b": "BOOLEAN"}
 SHAPES: dict[str, dict[str, Any]] = {
     "plain": {},
+    "unkeyed": {"event_key": None},  # to which nothing can be pushed
     "delay": {"delay": "20 minutes"},
     "arrival": {"created_timestamp": "c"},
     "backfilled": {"created_timestamp": "c", "backfilled_until": NAIVE.isoformat(" ")},
@@ -102,7 +103,7 @@ class Known:
             known_at=meta.get("known_at", True),
             delay=delay,
             backfilled_until=meta.get("backfilled_until"),
-            event_key=["id"],
+            event_key=() if "event_key" in meta else ["id"],
             windows=WINDOWS,
         )
 
@@ -189,7 +190,7 @@ def as_oracle(rows: list[RawRow]) -> list[RawRow]:
 
 def offline(directory: Path, shape: str, rows: list[RawRow], asked: list[datetime]) -> Any:
     """What training gives over these rows, at these instants, for each key."""
-    meta = SHAPES[shape] | {"entities": {"u": "k"}, "event_timestamp": "t", "event_key": ["id"]}
+    meta = {"entities": {"u": "k"}, "event_timestamp": "t", "event_key": ["id"]} | SHAPES[shape]
     view = harness.View("ev", columns_of(shape), rows, meta | {"aggregations": AGGREGATIONS})
     project = harness.make_project(directory, [view])
     spine = [{"k": key, "event_timestamp": at} for at in asked for key in KEYS]
@@ -255,7 +256,7 @@ def replay(
     compared: dict[str, int],
 ) -> None:
     source = unique(first, [], shape)
-    meta = SHAPES[shape] | {"entities": {"u": "k"}, "event_timestamp": "t", "event_key": ["id"]}
+    meta = {"entities": {"u": "k"}, "event_timestamp": "t", "event_key": ["id"]} | SHAPES[shape]
     meta |= {"aggregations": AGGREGATIONS}
 
     def built(rows: list[RawRow]) -> harness.View:
@@ -271,7 +272,7 @@ def replay(
             source = unique(rows, known.rows, shape)
             online.change([built(source)])
             continue
-        if verb == "push":
+        if verb == "push" and shape != "unkeyed":
             new = unique([row for row in rows if can_come(row)], [*known.rows, *source], shape)
             online.push(new, "ev")
             known.pushed += new

@@ -47,13 +47,15 @@ def window_features(reader: Reader, taken: Collection[str]) -> tuple[WindowFeatu
                     f"makes a feature {feature.name}, and that is a join key or a clock: give the "
                     "entry a name, which replaces the column in the features' names",
                 )
-            elif (other := first.setdefault(folded, key)) != key:
+            elif folded in first:
+                other = first[folded] if first[folded] != key else "another window of the entry"
                 reader.problem(
                     key,
-                    f"makes a feature {feature.name}, as {other} does: give one of the two a name, "
-                    "which replaces the column in the features' names",
+                    f"makes a feature {feature.name}, as {other} does: leave one out, or give it a "
+                    "name, which replaces the column in the features' names",
                 )
             else:
+                first[folded] = key
                 found.append(feature)
     return tuple(found)
 
@@ -69,7 +71,7 @@ def _features(reader: Reader, key: str, entry: Mapping[str, Any]) -> list[Window
                 f"{did_you_mean(str(word), AGGREGATION_KEYS)}",
             )
     column, where, name = (_text(reader, key, entry, word) for word in ("column", "where", "name"))
-    functions = _functions(reader, key, entry.get("functions"), column)
+    functions = _functions(reader, key, entry)
     windows = _windows(reader, key, entry.get("windows"))
     hop = None
     if entry.get("hop") is not None:
@@ -102,9 +104,10 @@ def _text(reader: Reader, key: str, entry: Mapping[str, Any], word: str) -> str 
     return None
 
 
-def _functions(reader: Reader, key: str, given: Any, column: str | None) -> list[str]:
-    known = listed(WINDOW_FUNCTIONS)
-    if given is None and column is None:
+def _functions(reader: Reader, key: str, entry: Mapping[str, Any]) -> list[str]:
+    known, given = listed(WINDOW_FUNCTIONS), entry.get("functions")
+    counts_events = entry.get("column") is None
+    if given is None and counts_events:
         return ["count"]
     if not isinstance(given, list) or not given:
         reader.problem(f"{key}.functions", f"must be a list of {known}, not {given!r}")
@@ -115,7 +118,7 @@ def _functions(reader: Reader, key: str, given: Any, column: str | None) -> list
         if name not in WINDOW_FUNCTIONS:
             hint = did_you_mean(str(name), WINDOW_FUNCTIONS)
             reader.problem(f"{key}.functions", f"{name} is none of: {known}.{hint}")
-        elif name != "count" and column is None:
+        elif name != "count" and counts_events:
             reader.problem(
                 f"{key}.functions", f"{name} needs a column; without one, rows can only be counted"
             )

@@ -52,7 +52,7 @@ def pushed_events(layout: EventLayout, rows: Layout, pushes: Sequence[Version]) 
     return Events(
         records["E"].astype("<i8"),
         records["A"].astype("<i8"),
-        event_ids(kinds, keys, [nulls(column) for column in layout.identity]),
+        event_ids(kinds, keys, [nulls(column) for column in layout.identity]) if kinds else None,
         [cells(kind, column) for kind, column in zip(layout.kinds, layout.values, strict=True)],
         [nulls(column) for column in layout.values],
         [

@@ -1,0 +1,235 @@
+"""Window features online, case by case: what equality over random streams does not name."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fstore.errors import EntityRowsError, QueryError, RequestError, UnknownNameError
+from tests.harness import View
+from tests.online import NOW, STATS_META, Online
+
+pytestmark = pytest.mark.usefixtures("store_kind")
+
+HOUR = timedelta(hours=1)
+NAIVE = NOW.replace(tzinfo=None)
+COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "c": "TIMESTAMP", "id": "BIGINT"}
+COLUMNS |= {"x": "BIGINT", "y": "VARCHAR", "z": "DOUBLE"}
+META = STATS_META | {
+    "created_timestamp": "c",
+    "event_key": ["id"],
+    "features": ["x"],
+    "aggregations": [
+        {"column": "x", "functions": ["count", "sum", "last"], "windows": ["1 hour", "1 day"]},
+        {"windows": ["1 day"], "where": "y = 'a' and z > 0.5", "name": "few"},
+    ],
+}
+
+
+def event(number: int, hours: float, x: Any, y: str = "a", z: Any = 1.0, k: int = 1) -> Any:
+    """An event so many hours before NOW, known a minute later."""
+    at = NAIVE - hours * HOUR
+    known = at + timedelta(minutes=1)
+    return {"k": k, "t": at, "c": known, "id": number, "x": x, "y": y, "z": z}
+
+
+def stats(rows: list[Any], **changes: Any) -> View:
+    return View("stats", COLUMNS, rows, META | changes)
+
+
+def published(directory: Path, *rows: Any, **changes: Any) -> Online:
+    online = Online(directory, [stats(list(rows), **changes)])
+    online.materialize()
+    return online
+
+
+def read(
+    online: Online, *features: str, at: datetime | None = None, key: int = 1
+) -> dict[str, Any]:
+    asked = [f"stats:{name}" for name in features or ("*",)]
+    answer = online.get(asked, [{"k": key}], at=at).to_dict()
+    return {name: cells[0] for name, cells in answer.items() if name != "k"}
+
+
+def test_a_window_empties_as_time_passes(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3), event(2, 20, 4))
+    assert read(online, "x_sum_1h", "x_sum_1d") == {"x_sum_1h": 3, "x_sum_1d": 7}
+    online.now = NOW + 3 * HOUR
+    assert read(online, "x_sum_1h", "x_sum_1d") == {"x_sum_1h": None, "x_sum_1d": 7}
+    online.now = NOW + 5 * HOUR
+    assert read(online, "x_sum_1d", "x_count_1d") == {"x_sum_1d": 3, "x_count_1d": 1}
+    online.now = NOW + 99 * HOUR
+    assert read(online, "x_sum_1d", "x_count_1d") == {"x_sum_1d": None, "x_count_1d": 0}
+
+
+def test_the_event_of_the_asking_instant_is_out_and_the_first_one_in(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 2, 3), event(2, 3, 4))
+    assert read(online, "x_sum_1h", at=NOW)["x_sum_1h"] is None
+    online = published(tmp_path / "b", event(1, 2, 3))
+    at = NOW - 2 * HOUR
+    online.now = NOW + HOUR
+    online.materialize(at + timedelta(minutes=2), force=True)
+    assert read(online, "x_sum_1h", at=at + HOUR) == {"x_sum_1h": 3}
+    assert read(online, "x_sum_1h", at=at + HOUR + timedelta(microseconds=1)) == {"x_sum_1h": None}
+
+
+def test_statuses_and_times(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 5, 3))
+    rows = [{"k": key} for key in (1, 9, None)]
+    answer = online.get(["stats:x_sum_1h", "stats:x_count_1h"], rows).to_dict(True)
+    assert answer["x_sum_1h__status"] == ["NULL_VALUE", "NOT_FOUND", "NOT_FOUND"]
+    assert answer["x_count_1h__status"] == ["PRESENT", "PRESENT", "NOT_FOUND"]
+    assert answer["x_count_1h"] == [0, 0, None]
+    assert answer["x_sum_1h__ts"] == [NOW - 5 * HOUR, None, None]
+
+
+def test_raw_columns_and_windows_side_by_side_in_any_order(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3), event(2, 0.2, 8))
+    found = read(online, "few_count_1d", "x", "x_count_1h")
+    assert list(found.items()) == [("few_count_1d", 2), ("x", 8), ("x_count_1h", 2)]
+
+
+def test_a_push_counts_at_once_once_and_as_its_newest_version(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3))
+    online.push([event(2, 0.3, 10), event(2, 0.3, 10)])
+    online.push([event(2, 0.3, 10)])
+    assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": 13, "x_count_1h": 2}
+    corrected = event(1, 0.5, 100) | {"c": NAIVE - 0.1 * HOUR}
+    online.push([corrected])
+    assert read(online, "x_sum_1h", "x_last_1h") == {"x_sum_1h": 110, "x_last_1h": 10}
+    online.push([event(1, 0.5, 7)])  # an older version comes late
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 110
+
+
+def test_a_push_counts_from_its_arrival_on(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3))
+    online.push([event(2, 0.3, 10) | {"c": NAIVE + 0.2 * HOUR}])
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 3
+    online.now = NOW + 0.2 * HOUR
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 13
+
+
+def test_a_condition_is_judged_when_a_row_is_pushed(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 3, 3))
+    online.push([event(2, 3, 1, "b"), event(3, 3, 1, "a", 0.5), event(4, 3, None, "a", 0.6)])
+    assert read(online, "few_count_1d", "x_count_1d") == {"few_count_1d": 2, "x_count_1d": 3}
+
+
+def test_publishing_takes_over_what_the_source_has_and_keeps_the_rest(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3))
+    online.push([event(2, 0.4, 10), event(3, 0.3, 100)])
+    online.change([stats([event(1, 0.5, 3), event(2, 0.4, 20) | {"c": NAIVE - 0.2 * HOUR}])])
+    online.materialize()
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 123
+    online.change([stats([event(1, 0.5, 3), event(2, 0.4, 20), event(3, 0.3, 101)])])
+    online.materialize()
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 124
+
+
+def test_a_push_that_no_source_has_goes_after_push_retention(tmp_path: Path) -> None:
+    online = published(
+        tmp_path,
+        event(1, 0.5, 3),
+        aggregations=[{"column": "x", "functions": ["sum"], "windows": ["30 days"]}],
+    )
+    online.push([event(2, 0.4, 10)])
+    online.now = NOW + 6 * 24 * HOUR
+    online.materialize()
+    assert read(online)["x_sum_30d"] == 13
+    online.now = NOW + 8 * 24 * HOUR
+    online.materialize()
+    assert read(online)["x_sum_30d"] == 3
+
+
+def test_a_deleted_key_has_no_events_until_the_source_is_published_again(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3))
+    online.push([event(2, 0.4, 10)])
+    online.delete(1)
+    assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": None, "x_count_1h": 0}
+    online.now = NOW + timedelta(minutes=5)
+    online.push([event(3, 0, 5) | {"c": NAIVE + timedelta(minutes=4)}])
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 5
+    online.materialize()
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 8
+
+
+def test_incremental_keeps_the_events_of_keys_that_the_source_lost(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3), event(2, 0.4, 8, k=2))
+    online.change([stats([event(1, 0.5, 4)])])
+    online.materialize(incremental=True)
+    assert read(online, "x_sum_1h") == {"x_sum_1h": 4}
+    assert read(online, "x_sum_1h", key=2) == {"x_sum_1h": 8}
+    online.materialize()
+    assert read(online, "x_sum_1h", "x_count_1h", key=2) == {"x_sum_1h": None, "x_count_1h": 0}
+
+
+def test_rollback_goes_back_to_the_events_and_keeps_pushes(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3))
+    online.push([event(2, 0.4, 10)])
+    online.change([stats([event(1, 0.5, 4), event(2, 0.4, 10)])])
+    online.materialize()
+    online.push([event(3, 0.3, 100)])
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 114
+    online.rollback()
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 113
+
+
+def test_a_view_without_events_can_be_read_and_pushed_to(tmp_path: Path) -> None:
+    online = published(tmp_path)
+    assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": None, "x_count_1h": 0}
+    online.push([event(2, 0.4, 10)])
+    assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": 10, "x_count_1h": 1}
+
+
+def test_a_sum_that_a_bigint_cannot_hold_is_an_error(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 2**62), event(2, 0.4, 2**62))
+    with pytest.raises(QueryError, match=r"x_sum_1h is 9223372036854775808, which a BIGINT cannot"):
+        read(online, "x_sum_1h")
+    assert read(online, "x_count_1h")["x_count_1h"] == 2
+
+
+def test_a_push_without_an_event_key_would_count_twice(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3), event_key=None)
+    with pytest.raises(RequestError, match="has aggregations and no event_key, so a push that is"):
+        online.push([event(2, 0.4, 10)])
+    assert read(online, "x_sum_1h")["x_sum_1h"] == 3
+
+
+@pytest.mark.parametrize("missing", ["id", "z", "x", "t"])
+def test_a_push_gives_what_windows_need(tmp_path: Path, missing: str) -> None:
+    online = published(tmp_path, event(1, 0.5, 3))
+    row = {name: cell for name, cell in event(2, 0.4, 10).items() if name != missing}
+    with pytest.raises(EntityRowsError, match=f"lack {missing} of stats"):
+        online.push([row])
+
+
+def test_an_unknown_window_is_named_with_the_known_ones(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3))
+    with pytest.raises(UnknownNameError, match=r"x_sum_2h is not a feature.*Did you mean x_sum_1h"):
+        read(online, "x_sum_2h")
+
+
+def test_no_keys_and_all_forms_of_the_answer(tmp_path: Path) -> None:
+    online = published(tmp_path, event(1, 0.5, 3))
+    assert online.get(["stats:x_sum_1h"], []).to_dict() == {"k": [], "x_sum_1h": []}
+    answer = online.get(["stats:x_sum_1h", "stats:x_count_1h"], [{"k": 1}, {"k": 2}])
+    assert str(answer.to_arrow().schema.field("x_sum_1h").type) == "int64"
+    assert answer.to_df()["x_sum_1h"].isna().tolist() == [False, True]
+
+
+def test_what_windows_count_is_in_no_answer_of_the_view_alone(tmp_path: Path) -> None:
+    """The columns that windows look at are kept for them, and are no features."""
+    online = published(tmp_path, event(1, 0.5, 3))
+    with pytest.raises(UnknownNameError, match="stats:y is not a feature"):
+        read(online, "y")
+    names = list(online.get(["stats"], [{"k": 1}]).to_dict())
+    assert names == [
+        "k",
+        *(f"x_{f}_{w}" for w in ("1h", "1d") for f in ("count", "sum", "last")),
+        "few_count_1d",
+    ]
+    assert "y" not in json.dumps(names)
