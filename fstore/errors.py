@@ -164,6 +164,7 @@ class OnDemandError(FstoreError, ValueError):
         self.reasons = tuple(reasons)
         super().__init__(f"{view} ({path}): {'; '.join(self.reasons)}.")
         self.view = view
+        self.path = path
 
 
 class UnknownNameError(FstoreError, KeyError):

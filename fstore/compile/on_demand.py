@@ -17,7 +17,7 @@ from fstore.compile.computed import ZONED_TIME, Computed, input_columns
 from fstore.compile.request import Columns
 from fstore.compile.row_local import Selected, columns_read, selected
 from fstore.compile.sql import aliased, cte, quoted, render, select, subquery_as, table_as
-from fstore.compile.types import unused
+from fstore.compile.types import FLOATS, unused
 from fstore.definitions import Column, OnDemandView
 
 # Arrow has no unsigned integer of 128 bits and would let its upper half wrap around.
@@ -135,13 +135,35 @@ def batch(view: OnDemandView, inputs: Sequence[Column], features: Sequence[Colum
     """
     cells: list[exp.Expr] = [quoted(f"c{place}", GIVEN) for place in range(len(inputs))]
     rows = select(_typed(cells, inputs), exp.table_(GIVEN, quoted=True))
-    return _computed(view, rows, features)
+    return render(_computed(view, rows, features))
 
 
 def of_one(view: OnDemandView, inputs: Sequence[Column], features: Sequence[Column]) -> str:
     """Return the same for one row, which is bound: ``$1``, ``$2``, ... of ``inputs``."""
     cells: list[exp.Expr] = [exp.Placeholder(this=str(it)) for it in range(1, len(inputs) + 1)]
-    return _computed(view, exp.Select(expressions=_typed(cells, inputs)), features)
+    return render(_computed(view, exp.Select(expressions=_typed(cells, inputs)), features))
+
+
+def of_example(view: OnDemandView, inputs: Sequence[Column], expected: Sequence[Column]) -> str:
+    """Return a statement that says of each feature expected whether it is, and what it is as text.
+
+    What is given is bound as for :func:`of_one`, what is expected behind it. A float is as expected
+    where it differs in no more than its last digits.
+    """
+    cells: list[exp.Expr] = [exp.Placeholder(this=str(it)) for it in range(1, len(inputs) + 1)]
+    rows = _computed(view, exp.Select(expressions=_typed(cells, inputs)), expected)
+    values: list[exp.Expr] = []
+    for place, column in enumerate(expected, start=len(inputs) + 1):
+        found = quoted(column.name, "found")
+        wanted = cast(exp.Placeholder(this=str(place)), column.type)
+        equal: exp.Expr = exp.NullSafeEQ(this=found, expression=wanted)
+        if column.type in FLOATS:
+            apart = exp.Abs(this=exp.paren(exp.Sub(this=found.copy(), expression=wanted.copy())))
+            bound = exp.Mul(this=exp.Literal.number("1e-9"), expression=exp.Abs(this=wanted.copy()))
+            close = exp.LTE(this=apart, expression=bound)
+            equal = exp.or_(equal, exp.Coalesce(this=close, expressions=[exp.false()]))
+        values += [equal, cast(found.copy(), "VARCHAR")]
+    return render(select(values, subquery_as(rows, "found")))
 
 
 def _typed(cells: Sequence[exp.Expr], inputs: Sequence[Column]) -> list[exp.Expr]:
@@ -151,7 +173,7 @@ def _typed(cells: Sequence[exp.Expr], inputs: Sequence[Column]) -> list[exp.Expr
     ]
 
 
-def _computed(view: OnDemandView, rows: exp.Select, features: Sequence[Column]) -> str:
+def _computed(view: OnDemandView, rows: exp.Select, features: Sequence[Column]) -> exp.Select:
     text = selected(view)
     computed = subquery_as(text.from_(subquery_as(rows, text.alias)), "computed")
     values: list[exp.Expr] = []
@@ -160,4 +182,4 @@ def _computed(view: OnDemandView, rows: exp.Select, features: Sequence[Column]) 
         if column.type in FOR_ARROW:
             value = aliased(cast(value, FOR_ARROW[column.type]), column.name)
         values.append(value)
-    return render(select(values, computed))
+    return select(values, computed)

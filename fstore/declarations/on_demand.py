@@ -15,7 +15,7 @@ from fstore.definitions import (
     OnDemandView,
     Projection,
 )
-from fstore.errors import Problem, did_you_mean
+from fstore.errors import Problem, did_you_mean, listed
 
 ON_DEMAND = "on_demand"
 ON_DEMAND_KEYS = ("kind", "inputs", "request", "examples")
@@ -55,6 +55,12 @@ def on_demand_view(
             "",
             "the model has Jinja: run dbt compile, so that the manifest has its SQL, or leave "
             "all of it out but for a config() at its head",
+        )
+    if node.tests:
+        reader.problem(
+            "",
+            f"dbt cannot run its tests on it ({listed(node.tests)}), for inputs is no relation: "
+            "write examples in meta.fstore, which fstore check runs",
         )
     inputs = _inputs(reader, views, wrong)
     request = _request(reader)

@@ -10,11 +10,11 @@ import duckdb
 
 from fstore.compile.computed import input_columns
 from fstore.compile.functions import CATALOG, PARSED, Functions, calls
-from fstore.compile.on_demand import typed_features, typed_request
+from fstore.compile.on_demand import of_example, typed_features, typed_request
 from fstore.compile.request import Columns, inputs_of
 from fstore.compile.row_local import selected, unknown_columns
 from fstore.definitions import Column, OnDemandView, Registry
-from fstore.errors import OnDemandError
+from fstore.errors import OnDemandError, did_you_mean, listed
 from fstore.offline.warehouse import columns_of_query
 
 
@@ -100,3 +100,39 @@ def _request(connection: duckdb.DuckDBPyConnection, view: OnDemandView) -> tuple
     if reasons:
         raise OnDemandError(view.name, view.declared_in, reasons)
     return tuple(found)
+
+
+def examples_that_fail(
+    registry: Registry, columns: Columns, view: OnDemandView
+) -> Iterator[tuple[int, str]]:
+    """Yield the number of each example of a typed view that is not as expected, and how."""
+    inputs = input_columns(inputs_of(registry, columns, view), columns)
+    names = [column.name for column in inputs]
+    features = {column.name: column for column in view.features}
+    with engine() as connection:
+        for number, example in enumerate(view.examples):
+            given, expect = dict(example.given), dict(example.expect)
+            unknown = [
+                f"{name} is {what}, which has: {listed(known)}.{did_you_mean(name, known)}"
+                for each, known, what in (
+                    (given, names, "no column of inputs"),
+                    (expect, list(features), f"no feature of {view.name}"),
+                )
+                for name in each
+                if name not in known
+            ]
+            if unknown:
+                yield from ((number, sentence) for sentence in unknown)
+                continue
+            sql = of_example(view, inputs, [features[name] for name in expect])
+            bound = [*(given.get(name) for name in names), *expect.values()]
+            try:
+                (row,) = connection.execute(sql, bound).fetchall()
+            except duckdb.Error as error:
+                yield number, in_a_line(error)
+                continue
+            for name, equal, found in zip(expect, row[::2], row[1::2], strict=True):
+                if not equal:
+                    shown = "NULL" if found is None else found
+                    wanted = "NULL" if expect[name] is None else expect[name]
+                    yield number, f"{name} is {shown}, and {wanted} was expected"
