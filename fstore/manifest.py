@@ -136,8 +136,9 @@ def read(document: Mapping[str, Any]) -> tuple[Registry, tuple[Problem, ...]]:
     views.sort(key=lambda view: (view.name, view.unique_id))
     registry = Registry(document["metadata"].get("project_name") or "", tuple(views), ())
     on_demand: dict[str, OnDemandView] = {}
+    others = {node.name for node in filter(is_on_demand, _declared(document))}
     for node in filter(is_on_demand, _declared(document)):
-        computed = on_demand_view(node, registry.views_by_reference, problems, wrong)
+        computed = on_demand_view(node, registry.views_by_reference, problems, wrong, others)
         if computed is None:
             wrong.add(node.name)
         else:

@@ -91,7 +91,8 @@ def _finite(of: Callable[[float], int]) -> Callable[[float], float]:
     return lambda a: math.copysign(float(of(a)), a) if math.isfinite(a) else a
 
 
-def _half_away(a: float) -> float:
+def half_away(a: float) -> float:
+    """Return a float rounded to a whole number, halves away from zero."""
     if not math.isfinite(a):
         return a
     size = abs(a)
@@ -103,7 +104,7 @@ def _round_to(digits: int) -> Callable[[float], float]:
     scale = 10.0**digits
 
     def rounded(a: float) -> float:
-        found = _half_away(a * scale) / scale
+        found = half_away(a * scale) / scale
         return found if math.isfinite(found) else a
 
     return rounded
@@ -138,7 +139,7 @@ _STRICT: dict[str, Callable[..., Any]] = {
     "sqrt": lambda a: math.sqrt(a) if a >= 0 else math.nan,
     "floor": _finite(math.floor),
     "ceil": _finite(math.ceil),
-    "round": _half_away,
+    "round": half_away,
     "to_float": float,
     "concatenate": lambda a, b: a + b,
     "equal": lambda a, b: a == b,

@@ -14,11 +14,12 @@ from functools import cache
 from typing import Any
 
 from fstore.compile.steps import INT_RANGES
+from fstore.online.closures import half_away
 from fstore.online.keys import KeyType, NotAKeyError
 
 _RANGES = INT_RANGES | {"HUGEINT": (-(2**127), 2**127 - 1), "UHUGEINT": (0, 2**128 - 1)}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
-_FLOAT = struct.Struct("f")
+_FLOAT = struct.Struct("<f")
 
 
 @cache
@@ -35,7 +36,7 @@ def field_reader(kind: str) -> Callable[[Any], Any]:
     if kind == "FLOAT":
         return _fitted(read, _to_float)
     if found := _DECIMAL.fullmatch(kind):
-        return _fitted(read, _to_decimal(int(found[1]), int(found[2])))
+        return _decimal(read, int(found[1]), int(found[2]))
     return read
 
 
@@ -75,16 +76,21 @@ def _to_float(value: float) -> float:
     return float(found)
 
 
-def _to_decimal(width: int, scale: int) -> Callable[[Decimal], Decimal]:
+def _decimal(read: Callable[[Any], Any], width: int, scale: int) -> Callable[[Any], Decimal | None]:
     context = Context(prec=width, rounding=ROUND_HALF_UP)
-    unit = Decimal(1).scaleb(-scale)
+    unit, power = Decimal(1).scaleb(-scale), 10.0**scale
 
-    def fit(value: Decimal) -> Decimal:
+    def decimal(value: Any) -> Decimal | None:
+        found: Decimal | None = read(value)
+        if found is None:
+            return None
+        if isinstance(value, float):  # the engine rounds what a float is, not what it is shown as
+            found = Decimal(int(half_away(value * power))).scaleb(-scale)
         try:
-            return value.quantize(unit, context=context)
+            return found.quantize(unit, context=context)
         except InvalidOperation:
             raise NotAKeyError(
                 f"give a number of at most {width - scale} digits before the point"
             ) from None
 
-    return fit
+    return decimal
