@@ -238,19 +238,27 @@ class OnDemandView:
 
     ``sql`` selects from ``inputs``: one row for each asked entity, with the ``request`` fields, the
     input features, ``event_timestamp`` (the asking instant) and ``<view>__event_timestamp``.
+    ``features`` are what it selects, with types; they, and the types of ``request`` as the engine
+    writes them, are known once its inputs' columns are.
     """
 
     name: str
     file: str
     sql: str
     inputs: tuple[OnDemandInput, ...]
-    request: tuple[Column, ...] = ()  # types as declared
+    request: tuple[Column, ...] = ()
     examples: tuple[OnDemandExample, ...] = ()
+    features: tuple[Column, ...] = ()
     unique_id: str = ""
     declared_in: str = ""
     description: str = ""
     tags: tuple[str, ...] = ()
     owner: str = ""
+
+    @property
+    def reference(self) -> str:
+        """Its name: an on-demand view has no versions."""
+        return self.name
 
 
 @dataclass(frozen=True)

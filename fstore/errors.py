@@ -15,6 +15,7 @@
     │   ├── NotBuiltError            (LookupError)
     │   ├── MissingColumnError       (KeyError)
     │   └── WrongTypeError           (TypeError)
+    ├── OnDemandError                the SQL of an on-demand view cannot be used (ValueError)
     ├── WarehouseError               the warehouse cannot be opened or read
     │   └── LockTimeoutError         (TimeoutError)
     ├── NotMaterializedError         what is asked for is not online (LookupError)
@@ -154,6 +155,16 @@ class DeclarationError(FstoreError, ValueError):
         head = "1 declaration is" if count == 1 else f"{count} declarations are"
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(f"{head} wrong:\n{lines}")
+
+
+class OnDemandError(FstoreError, ValueError):
+    """The SQL of an on-demand view cannot be used; ``reasons`` says of each part of it why."""
+
+    def __init__(self, view: str, path: str, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(f"{view} ({path}): {'; '.join(self.reasons)}.")
+        self.view = view
+        self.path = path
 
 
 class UnknownNameError(FstoreError, KeyError):

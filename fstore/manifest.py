@@ -136,8 +136,9 @@ def read(document: Mapping[str, Any]) -> tuple[Registry, tuple[Problem, ...]]:
     views.sort(key=lambda view: (view.name, view.unique_id))
     registry = Registry(document["metadata"].get("project_name") or "", tuple(views), ())
     on_demand: dict[str, OnDemandView] = {}
+    others = {node.name for node in filter(is_on_demand, _declared(document))}
     for node in filter(is_on_demand, _declared(document)):
-        computed = on_demand_view(node, registry.views_by_reference, problems, wrong)
+        computed = on_demand_view(node, registry.views_by_reference, problems, wrong, others)
         if computed is None:
             wrong.add(node.name)
         else:
@@ -208,7 +209,22 @@ def _declared_node(node: Mapping[str, Any], meta: Any, document: Mapping[str, An
         description=node.get("description") or "",
         tags=tuple(node.get("tags") or ()),
         owner=owner.get("name") or owner.get("email") or "",
+        tests=_tests(node, document),
         sql=_sql(node),
+    )
+
+
+def _tests(node: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of dbt's tests on a model that declares a kind of its own."""
+    meta = _meta(node)
+    if not (isinstance(meta, dict) and "kind" in meta):
+        return ()
+    every = [it for it in document["nodes"].values() if it.get("resource_type") == "test"]
+    every += (document.get("unit_tests") or {}).values()
+    return tuple(
+        str(test["name"])
+        for test in every
+        if node["unique_id"] in ((test.get("depends_on") or {}).get("nodes") or ())
     )
 
 

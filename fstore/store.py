@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from fstore.compile.checks import Finding
-from fstore.compile.request import view_named
-from fstore.definitions import Column, Entity, FeatureService, FeatureView, Registry
+from fstore.compile.request import source_named
+from fstore.definitions import (
+    Column,
+    Entity,
+    FeatureService,
+    FeatureView,
+    OnDemandView,
+    Registry,
+)
+from fstore.errors import RequestError
 from fstore.jobs import saved_dataset
-from fstore.jobs.check import check, describe_view
+from fstore.jobs.check import check, describe_on_demand, describe_view
 from fstore.jobs.materialize import (
     Materialization,
     Progress,
@@ -23,6 +31,7 @@ from fstore.jobs.materialize import (
     rollback,
     status,
 )
+from fstore.jobs.on_demand import HowComputed
 from fstore.jobs.push import Deleted, Pushed, delete, push
 from fstore.jobs.saved_dataset import SavedDataset
 from fstore.manifest import load_registry
@@ -118,6 +127,10 @@ class FeatureStore:
         """Return every version of every feature view, in order of name."""
         return self.registry.feature_views
 
+    def on_demand_views(self) -> tuple[OnDemandView, ...]:
+        """Return every on-demand feature view, in order of name."""
+        return self.registry.on_demand_views
+
     def feature_services(self) -> tuple[FeatureService, ...]:
         """Return every feature service, in order of name."""
         return self.registry.feature_services
@@ -142,7 +155,8 @@ class FeatureStore:
         of the views became visible. ``features`` are references (``view:feature``, ``view:*``,
         ``view``), or ``feature_service`` names an exposure. ``event_timestamp`` names the spine's
         time column, which is otherwise ``event_timestamp``, the model's clock, or its only
-        timestamp. ``include_event_timestamps`` adds ``<view>__event_timestamp``, in UTC. ``plan``
+        timestamp. Request fields of on-demand views are columns of ``entity_df``, too.
+        ``include_event_timestamps`` adds ``<view>__event_timestamp``, in UTC. ``plan``
         forces how the rows are found (``pairs``, ``bounded``, ``bucketed``, ``asof``); every plan
         gives the same rows, and without it the cheapest by what is known is taken for each view
         (``job.explain()`` says which).
@@ -234,9 +248,10 @@ class FeatureStore:
     ) -> OnlineResponse:
         """Return the features of each entity row as they are now, in the order given.
 
-        ``entity_rows`` is a list of dicts, a dict of lists, or a frame. ``at`` asks for another
-        instant than the clock's, no earlier than the last materialize. Nothing is read but the
-        published generation: no warehouse, no manifest.
+        ``entity_rows`` is a list of dicts, a dict of lists, or a frame, with the join keys and the
+        request fields of on-demand views. ``at`` asks for another instant than the clock's, no
+        earlier than the last materialize. Nothing is read but the published generation: no
+        warehouse, no manifest.
         """
         return self._reader.get(
             features, feature_service, entity_rows, full_feature_names, at, self._clock()
@@ -274,7 +289,25 @@ class FeatureStore:
         """Return everything wrong or doubtful in declarations, relations, services and profile."""
         return check(self._project)
 
-    def describe(self, feature_view: str) -> tuple[FeatureView, tuple[Column, ...] | None]:
-        """Return a view, and the columns of its built relation (None where it is not built)."""
-        view = view_named(self.registry, feature_view)
-        return view, describe_view(self._project, view)
+    def describe(
+        self, feature_view: str
+    ) -> tuple[FeatureView | OnDemandView, tuple[Column, ...] | None]:
+        """Return a view, and the columns of its built relation (None where it is not built).
+
+        Of an on-demand view the columns are its features; :meth:`how_computed` has more.
+        """
+        view = source_named(self.registry, feature_view)
+        if isinstance(view, FeatureView):
+            return view, describe_view(self._project, view)
+        found = describe_on_demand(self._project, self.registry, view)
+        return (view, None) if found is None else (found.view, found.view.features)
+
+    def how_computed(self, on_demand_view: str) -> HowComputed | None:
+        """Return how an on-demand view is computed online: its inputs, and what needs an engine.
+
+        None where a view that it computes with is not built; OnDemandError where its SQL is wrong.
+        """
+        view = source_named(self.registry, on_demand_view)
+        if isinstance(view, FeatureView):
+            raise RequestError(f"{on_demand_view} ({view.file}) is not computed on demand.")
+        return describe_on_demand(self._project, self.registry, view)

@@ -45,6 +45,7 @@ CASE_KEYS = {
     "steps",
     "clock",
     "oracle",
+    "on_demand",
 }
 
 
@@ -258,6 +259,9 @@ class Case:
             for name, parts in self.services.items()
         ]
         views = [view.for_harness() for view in self.views]
+        views += [
+            harness.on_demand(name, **parts) for name, parts in (self["on_demand"] or {}).items()
+        ]
         return harness.make_project(directory, [*views, *extra], services)
 
     def projections(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -267,6 +271,8 @@ class Case:
         parts: list[dict[str, Any]] = []
         for item in asked:
             part = dict(item) if isinstance(item, Mapping) else split_reference(item)
+            if part["view"] in (self["on_demand"] or {}):
+                continue  # what it computes is not for the oracle
             view = self.view(part["view"])
             part["features"] = list(part.get("features") or view.features)
             parts.append(part | {"pinned": "." in part["view"], "built": view})
@@ -329,6 +335,7 @@ def load(path: Path) -> Iterator[Case]:
             raise ValueError(f"{path.name}: {each.get('case')}: {unknown or 'shows is missing'}")
         views = content.get("views", {}) | each.get("views", {})
         services = content.get("services", {}) | each.get("services", {})
+        each["on_demand"] = content.get("on_demand", {}) | each.get("on_demand", {})
         yield Case(path.stem, each["case"], each["shows"], read_views(views), services, each)
 
 

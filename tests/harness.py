@@ -60,6 +60,13 @@ class View:
         return f"{kind}.{PROJECT}.{self.name}{suffix}"
 
 
+def on_demand(name: str, sql: str, **meta: Any) -> View:
+    """An ephemeral model that declares features on demand; ``meta`` has inputs, request, ..."""
+    kind = {"kind": "on_demand"}
+    config = {"materialized": "ephemeral"}
+    return View(name, {}, meta=kind | meta, select=sql, config=config, built=False)
+
+
 @dataclass(frozen=True)
 class Service:
     """An exposure of type ml; ``features`` as its meta.fstore writes them."""

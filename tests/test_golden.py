@@ -7,7 +7,7 @@ and behind `-- compiled:` what fstore makes of the request. `make golden` writes
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from fstore.compile.request import FeatureRequest, resolve
 from fstore.compile.spine import Spine, spineless
 from fstore.compile.sql import render
 from fstore.compile.withheld import withheld
-from fstore.declarations import Declared, feature_service, feature_view
+from fstore.declarations import Declared, feature_service, feature_view, on_demand_view
 from fstore.definitions import Column, FeatureView, Registry, Relation, SnapshotColumns
+from fstore.offline.on_demand import with_features
 from tests import cases, oracle
 
 FOLDER = Path(__file__).parent / "golden"
@@ -71,6 +72,15 @@ def read(path: Path) -> Golden:
         views.append(feature_view(node, problems))
         assert not problems
     registry = Registry("shop", tuple(views), ())
+    on_demand = []
+    for name, parts in request.get("on_demand", {}).items():
+        meta = {"kind": "on_demand"} | {key: parts[key] for key in parts if key != "sql"}
+        file, sql = f"models/{name}.sql", parts["sql"]
+        node = Declared("", "model", name, file, "", meta, materialized="ephemeral", sql=sql)
+        found = on_demand_view(node, registry.views_by_reference, problems := [])
+        assert found is not None and not problems
+        on_demand.append(found)
+    registry = replace(registry, on_demand_views=tuple(on_demand))
     if "service" in request:
         meta = {"features": request["service"]}
         node = Declared("", "exposure", "service", "", "", meta, exposure_type="ml")
@@ -92,14 +102,21 @@ def columns(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[Column, 
 
 def built(golden: Golden, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[Column, ...]]:
     names = golden.request["views"]
-    return {name: columns(connection, f'wh.main."{name}"') for name in names}
+    relations = {name: columns(connection, f'wh.main."{name}"') for name in names}
+    return typed(golden, relations)[1]
 
 
 def resolved(golden: Golden, relations: dict[str, tuple[Column, ...]]) -> FeatureRequest:
     service = "service" if "service" in golden.request else None
     features = golden.request.get("features") or (None if service else [golden.request["view"]])
     full = golden.request.get("full_feature_names")
-    return resolve(golden.registry, relations, features, service, full)
+    registry, relations = typed(golden, relations)
+    return resolve(registry, relations, features, service, full)
+
+
+def typed(golden: Golden, relations: dict[str, tuple[Column, ...]]) -> tuple[Registry, Any]:
+    """The registry and the columns, with what on-demand views select."""
+    return with_features(golden.registry, relations, golden.registry.on_demand_views)
 
 
 def compile_it(golden: Golden, connection: duckdb.DuckDBPyConnection) -> exp.Expr:
@@ -186,6 +203,8 @@ def expected(golden: Golden, connection: duckdb.DuckDBPyConnection) -> list[dict
             for output in resolved(golden, built(golden, connection)).outputs
             if output.join == join
         ]
+        if not outputs:  # only an on-demand view reads it
+            continue
         stamp = f"{join.name}__event_timestamp"
         asked.append(
             oracle.Asked(
@@ -195,7 +214,11 @@ def expected(golden: Golden, connection: duckdb.DuckDBPyConnection) -> list[dict
                 stamp if request.get("include_event_timestamps") else None,
             )
         )
-    return oracle.training_rows(spine, "event_timestamp", asked)
+    answer = oracle.training_rows(spine, "event_timestamp", asked)
+    for name, cells in request.get("by_hand", {}).items():  # on demand, worked out by hand
+        for row, cell in zip(answer, cells, strict=True):
+            row[name] = cell
+    return answer
 
 
 def generation(view: oracle.View, k: oracle.Instant) -> list[dict[str, Any]]:

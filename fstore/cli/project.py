@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from fstore.cli import show
+from fstore.cli.on_demand import describe_on_demand
 from fstore.cli.options import as_json, opens_store
+from fstore.definitions import FeatureView
 
 if TYPE_CHECKING:
     from fstore.store import FeatureStore
@@ -54,7 +56,8 @@ def check(store: FeatureStore, as_json: bool) -> None:
             markup = f"[{colour}]{finding.severity}:[/] {{}}"
             show.tell(markup, str(finding.problem), err=False)
         if not errors:
-            views = _counted(len(store.feature_views()), "feature view")
+            count = len(store.feature_views()) + len(store.on_demand_views())
+            views = _counted(count, "feature view")
             services = _counted(len(store.feature_services()), "feature service")
             click.echo(f"{views} and {services} are right.")
     sys.exit(1 if errors else 0)
@@ -84,6 +87,10 @@ def list_names(store: FeatureStore, what: str, as_json: bool) -> None:
                 _first_line(view.description),
             ]
             for view in store.feature_views()
+        ]
+        rows += [
+            [view.name, "(on demand)", None, None, None, _first_line(view.description)]
+            for view in store.on_demand_views()
         ]
     elif what == "services":
         columns = ["service", "features", "owner", "description"]
@@ -123,12 +130,18 @@ def list_names(store: FeatureStore, what: str, as_json: bool) -> None:
 def describe(store: FeatureStore, feature_view: str, as_json: bool) -> None:
     """Describe a feature view: its clocks, its keys and its features with their types.
 
+    Of an on-demand view: what it computes with, and how its features are computed online.
+
     \b
     Examples:
       fstore describe carrier_delays
       fstore describe carrier_delays.v2 --json
     """
+    if feature_view in store.registry.on_demand_by_name:
+        describe_on_demand(store, feature_view, as_json)
+        return
     view, columns = store.describe(feature_view)
+    assert isinstance(view, FeatureView), "on-demand views are described above"
     facts = {
         "view": view.reference,
         "model": view.file,

@@ -9,7 +9,9 @@ from fstore.compile.request import (
     Columns,
     check_declared,
     declared_columns,
+    on_demand_asked,
     resolve,
+    source_named,
     views_asked,
 )
 from fstore.compile.types import family, find_column
@@ -118,8 +120,9 @@ def _families(registry: Registry, columns: Columns) -> Iterator[Finding]:
 
 def _service(registry: Registry, service: FeatureService, columns: Columns) -> Iterator[Finding]:
     where = (service.declared_in, service.name)
-    views = views_asked(registry, None, service.name)
-    missing = [view.reference for view in views if view.unique_id not in service.depends_on]
+    sources = [source_named(registry, projection.view) for projection in service.projections]
+    apart = [view.reference for view in sources if view.unique_id not in service.depends_on]
+    missing = list(dict.fromkeys(apart))
     if missing:
         yield warning(
             *where, "depends_on", f"misses {listed(missing)}, so dbt's lineage does not show it"
@@ -154,7 +157,9 @@ def _one_by_one(projection: Projection) -> list[Projection]:
 def _unresolved(registry: Registry, service: FeatureService, columns: Columns) -> str | None:
     """Return why a request for the service fails; None too where a view of it is not built."""
     alone = replace(registry, feature_services=(service,))
-    if any(view.reference not in columns for view in views_asked(alone, None, service.name)):
+    needed = {view.reference for view in views_asked(alone, None, service.name)}
+    needed |= {view.name for view in on_demand_asked(alone, None, service.name)}
+    if not needed <= columns.keys():
         return None
     try:
         resolve(alone, columns, None, service.name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fstore.compile.request import FeatureRequest, Join, window_of
+from fstore.compile.request import FeatureRequest, Join, columns_asked, windows_asked
 from fstore.errors import RequestError, did_you_mean
 
 
@@ -90,8 +90,8 @@ def check_forced(request: FeatureRequest, plan: Plan | WindowPlan | None) -> Non
     """Raise RequestError where nothing that is asked can be had by the plan that is forced."""
     if plan is None:
         return
-    has_rows = any(window_of(output) is None for output in request.outputs)
-    has_windows = any(window_of(output) is not None for output in request.outputs)
+    of_rows = [join for join in request.joins if columns_asked(request, join)]
+    has_windows = any(windows_asked(request, join) for join in request.joins)
     if isinstance(plan, WindowPlan):
         if not has_windows:
             known = ", ".join(other.value for other in Plan)
@@ -100,7 +100,7 @@ def check_forced(request: FeatureRequest, plan: Plan | WindowPlan | None) -> Non
                 f"{known}, or none."
             )
         return
-    if not has_rows:
+    if not of_rows:
         known = ", ".join(other.value for other in WindowPlan)
         raise RequestError(
             f"plan {plan.value!r} finds rows, and only window features are asked: give {known}, "
@@ -108,12 +108,7 @@ def check_forced(request: FeatureRequest, plan: Plan | WindowPlan | None) -> Non
         )
     if plan is not Plan.BUCKETED:
         return
-    asked = {output.join.name for output in request.outputs if window_of(output) is None}
-    without = [
-        join.view.reference
-        for join in request.joins
-        if join.name in asked and join.view.ttl is None
-    ]
+    without = [join.view.reference for join in of_rows if join.view.ttl is None]
     if without:
         raise RequestError(
             f"plan 'bucketed' cuts time into stretches of a ttl, and {without[0]} has none: give "

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from fstore.compile.clashes import refuse_doubles
+from fstore.compile.computed import Computed, computed
 from fstore.compile.types import find_column, is_clock
 from fstore.compile.window_types import check_windows
 from fstore.definitions import (
     Column,
     FeatureService,
     FeatureView,
+    OnDemandView,
     Projection,
     Registry,
     WindowFeature,
@@ -24,11 +27,10 @@ from fstore.errors import (
     RequestError,
     UnknownNameError,
     WrongTypeError,
-    did_you_mean,
-    listed,
 )
 
-Columns = Mapping[str, tuple[Column, ...]]  # of the built relation, by FeatureView.reference
+# Of the built relation, by FeatureView.reference; of what an on-demand view selects, by its name.
+Columns = Mapping[str, tuple[Column, ...]]
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,48 @@ class Output:
     """One column of the answer."""
 
     name: str
-    join: Join
+    join: Join | Computed
     feature: str
 
 
 def window_of(output: Output) -> WindowFeature | None:
-    """Return the window feature that an output is; None where it is a column."""
+    """Return the window feature that an output is; None where it is another's or a column."""
+    if not isinstance(output.join, Join):
+        return None
     return output.join.view.windows_by_name.get(output.feature)
 
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """Joins in the order in which they are first asked for; outputs in the order asked."""
+    """Joins in the order in which they are first asked for; outputs in the order asked.
+
+    Behind the joins asked for come those that only on-demand views read: no output is theirs.
+    """
 
     joins: tuple[Join, ...]
     outputs: tuple[Output, ...]
+    computed: tuple[Computed, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Join | Computed, ...]:
+        """What outputs come from, in the order asked."""
+        return tuple({output.join.name: output.join for output in self.outputs}.values())
+
+    @property
+    def read(self) -> dict[str, tuple[str, ...]]:
+        """Which features are needed of each join, by its name: asked, or inputs of others."""
+        every = [(each.join, each.feature) for each in self.outputs]
+        every += [(each.join, each.feature) for found in self.computed for each in found.inputs]
+        needed: dict[str, dict[str, None]] = {join.name: {} for join in self.joins}
+        for join, feature in every:
+            if isinstance(join, Join):
+                needed[join.name][feature] = None
+        return {name: tuple(features) for name, features in needed.items()}
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The request fields that on-demand views need, each once."""
+        return tuple(dict.fromkeys(it.name for found in self.computed for it in found.view.request))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -68,9 +97,15 @@ class FeatureRequest:
 
 
 def windows_asked(request: FeatureRequest, join: Join) -> tuple[WindowFeature, ...]:
-    """Return the window features that are asked of a join."""
-    found = [window_of(output) for output in request.outputs if output.join == join]
-    return tuple(window for window in found if window is not None)
+    """Return the window features that are needed of a join."""
+    windows = join.view.windows_by_name
+    return tuple(windows[name] for name in request.read[join.name] if name in windows)
+
+
+def columns_asked(request: FeatureRequest, join: Join) -> tuple[str, ...]:
+    """Return the features that are needed of a join and are columns of its relation."""
+    windows = join.view.windows_by_name
+    return tuple(name for name in request.read[join.name] if name not in windows)
 
 
 def utc_instant(value: object, name: str) -> datetime:
@@ -146,9 +181,42 @@ def projections_asked(
 def views_asked(
     registry: Registry, features: Sequence[str] | None, feature_service: str | None
 ) -> tuple[FeatureView, ...]:
-    """Return the views that a request needs, each once, in the order asked."""
-    asked = projections_asked(registry, features, feature_service)
-    return tuple(dict.fromkeys(view_named(registry, projection.view) for projection in asked))
+    """Return the views that a request needs, each once, in the order asked.
+
+    The inputs of on-demand views are among them.
+    """
+    needed: list[FeatureView] = []
+    for projection in projections_asked(registry, features, feature_service):
+        view = source_named(registry, projection.view)
+        if isinstance(view, FeatureView):
+            needed.append(view)
+        else:
+            needed += input_views(registry, view)
+    return tuple({view.reference: view for view in needed}.values())
+
+
+def on_demand_asked(
+    registry: Registry, features: Sequence[str] | None, feature_service: str | None
+) -> tuple[OnDemandView, ...]:
+    """Return the on-demand views that a request asks for, each once."""
+    names = {each.view for each in projections_asked(registry, features, feature_service)}
+    return tuple(view for view in registry.on_demand_views if view.name in names)
+
+
+def input_views(registry: Registry, view: OnDemandView) -> tuple[FeatureView, ...]:
+    """Return the views that an on-demand view computes with."""
+    return tuple(view_named(registry, each.projection.view) for each in view.inputs)
+
+
+def source_named(registry: Registry, reference: str) -> FeatureView | OnDemandView:
+    """Return the view of a reference, which may be computed on demand."""
+    on_demand = registry.on_demand_by_name
+    if reference in on_demand and reference not in registry.views_by_reference:
+        return on_demand[reference]
+    if reference not in registry.views_by_reference and on_demand:
+        known = sorted((*registry.views_by_reference, *on_demand))
+        raise UnknownNameError(reference, "a feature view", f"Project {registry.project}", known)
+    return view_named(registry, reference)
 
 
 def resolve(
@@ -172,21 +240,62 @@ def resolve(
         )
     joins: dict[str, Join] = {}
     outputs: list[Output] = []
-    for projection in projections:
-        view = view_named(registry, projection.view)
-        check_declared(view, columns[view.reference])
-        pinned = projection.view != view.name
-        name = projection.alias or (view.identifier if pinned else view.name)
-        join = Join(name, view, _keys(view, projection))
-        if joins.setdefault(name, join) != join:
-            raise RequestError(
-                f"{name} is asked twice with different join_keys: give one of them an alias."
-            )
-        prefix = f"{name}__" if full_feature_names or projection.alias else ""
+    wanted: list[tuple[Projection, FeatureView | OnDemandView]] = [
+        (projection, source_named(registry, projection.view)) for projection in projections
+    ]
+    for projection, view in wanted:
+        if isinstance(view, FeatureView):
+            join = _join(view, columns, projection)
+            if joins.setdefault(join.name, join) != join:
+                raise RequestError(
+                    f"{join.name} is asked twice with different join_keys: give one of them an "
+                    "alias."
+                )
+    needed = {
+        view.name: _computed(registry, columns, view, joins)
+        for _, view in wanted
+        if isinstance(view, OnDemandView)
+    }
+    for projection, view in wanted:
+        source = (
+            _join(view, columns, projection) if isinstance(view, FeatureView) else needed[view.name]
+        )
+        prefix = f"{source.name}__" if full_feature_names or projection.alias else ""
         for feature in _features(view, columns[view.reference], projection):
-            outputs.append(Output(prefix + feature, join, feature))
-    _refuse_doubles(outputs)
-    return FeatureRequest(tuple(joins.values()), tuple(outputs))
+            outputs.append(Output(prefix + feature, source, feature))
+    refuse_doubles(outputs)
+    return FeatureRequest(tuple(joins.values()), tuple(outputs), tuple(needed.values()))
+
+
+def _join(view: FeatureView, columns: Columns, projection: Projection) -> Join:
+    check_declared(view, columns[view.reference])
+    pinned = projection.view != view.name
+    name = projection.alias or (view.identifier if pinned else view.name)
+    return Join(name, view, _keys(view, projection))
+
+
+def inputs_of(registry: Registry, columns: Columns, view: OnDemandView) -> Computed:
+    """Resolve the inputs of an on-demand view by itself."""
+    return _computed(registry, columns, view, {})
+
+
+def _computed(
+    registry: Registry, columns: Columns, view: OnDemandView, joins: dict[str, Join]
+) -> Computed:
+    """Resolve the inputs of an on-demand view, adding the joins that it needs."""
+    if view.name in joins:
+        raise RequestError(f"{view.name} is an alias here, and an on-demand view: rename one.")
+    read = []
+    for each in view.inputs:
+        projection = each.projection
+        of = view_named(registry, projection.view)
+        join = _join(of, columns, projection)
+        label = join.name
+        if joins.get(label, join) != join:  # the caller joins it under this name on other columns
+            join = Join(f"{view.name}__{label}", of, join.keys)
+        joins.setdefault(join.name, join)
+        read.append((label, join, each.name, _features(of, columns[of.reference], projection)))
+    return computed(view, read)
 
 
 def check_declared(view: FeatureView, columns: tuple[Column, ...]) -> None:
@@ -230,11 +339,15 @@ def _keys(view: FeatureView, projection: Projection) -> tuple[tuple[str, str], .
 
 
 def _features(
-    view: FeatureView, columns: tuple[Column, ...], projection: Projection
+    view: FeatureView | OnDemandView, columns: tuple[Column, ...], projection: Projection
 ) -> tuple[str, ...]:
+    if isinstance(view, OnDemandView):
+        every = known = tuple(column.name for column in columns)
+    else:
+        every = view.feature_names(columns)
+        known = tuple(dict.fromkeys((*view.windows_by_name, *view.column_features(columns))))
     if projection.features is None:
-        return view.feature_names(columns)
-    known = tuple(dict.fromkeys((*view.windows_by_name, *view.column_features(columns))))
+        return every
     for feature in projection.features:
         if feature not in known:
             raise UnknownNameError(
@@ -245,50 +358,3 @@ def _features(
                 asked=feature,
             )
     return projection.features
-
-
-def _refuse_doubles(outputs: Sequence[Output]) -> None:
-    seen: dict[str, Output] = {}
-    for output in outputs:
-        other = seen.setdefault(output.name.casefold(), output)
-        if other is output:
-            continue
-        one, two = (f"{it.join.view.reference}:{it.feature}" for it in (other, output))
-        if one == two and other.join.name == output.join.name:
-            raise RequestError(f"{one} is asked twice: leave one of them out.")
-        raise RequestError(
-            f"{one} and {two} would both be named {output.name}: ask with "
-            "full_feature_names=True, or rename one in its model."
-        )
-
-
-def refuse_clashes(
-    request: FeatureRequest, extra: Sequence[str], taken: Sequence[str], holder: str
-) -> None:
-    """Raise RequestError where an output has the name of one of the caller's columns."""
-    folded = {name.casefold(): name for name in taken}
-    for output in request.outputs:
-        if output.name.casefold() in folded:
-            raise RequestError(
-                f"{output.join.view.reference}:{output.feature} would be named {output.name}, and "
-                f"{holder} has a column {folded[output.name.casefold()]}: ask with "
-                "full_feature_names=True, or rename that column."
-            )
-    outputs = {output.name.casefold() for output in request.outputs}
-    for name in extra:
-        if name.casefold() in folded or name.casefold() in outputs:
-            raise RequestError(
-                f"include_event_timestamps adds a column {name}, and there is one: rename it."
-            )
-
-
-def require_columns(request: FeatureRequest, present: Sequence[str], holder: str) -> None:
-    """Raise RequestError naming every key column of the request that the caller's data lacks."""
-    folded = {name.casefold() for name in present}
-    missing = [key for key in request.keys if key.casefold() not in folded]
-    if missing:
-        joins = [join.name for join in request.joins if any(c in missing for _, c in join.keys)]
-        raise RequestError(
-            f"{holder} has no column {listed(missing)}, a join key of {listed(joins)}. "
-            f"It has: {listed(list(present))}.{did_you_mean(missing[0], present)}"
-        )

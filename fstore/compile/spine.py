@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlglot import exp
 
 from fstore.compile.clocks import Clocks, as_utc
+from fstore.compile.computed import Computed
 from fstore.compile.keys import comparable
 from fstore.compile.request import Columns, Join
 from fstore.compile.sql import (
@@ -55,7 +56,7 @@ class SpineNames:
     stretch: str
 
     @classmethod
-    def of(cls, joins: Sequence[Join], columns: Columns, spine: Spine) -> SpineNames:
+    def of(cls, joins: Sequence[Join | Computed], columns: Columns, spine: Spine) -> SpineNames:
         """Choose names that no column of the spine or of a joined view has."""
         built = [column for join in joins for column in columns[join.view.reference]]
         taken = tuple(dict.fromkeys(column.name for column in (*spine.columns, *built)))

@@ -15,7 +15,7 @@ from fstore.definitions import (
     OnDemandView,
     Projection,
 )
-from fstore.errors import Problem, did_you_mean
+from fstore.errors import Problem, did_you_mean, listed
 
 ON_DEMAND = "on_demand"
 ON_DEMAND_KEYS = ("kind", "inputs", "request", "examples")
@@ -33,10 +33,12 @@ def on_demand_view(
     views: Mapping[str, FeatureView],
     problems: list[Problem],
     wrong: Collection[str] = (),
+    others: Collection[str] = (),
 ) -> OnDemandView | None:
     """Return the view that an ephemeral model declares; None where a problem prevents it.
 
-    ``wrong`` names the views whose own declaration is: of them nothing is said here.
+    ``wrong`` names the views whose own declaration is: of them nothing is said here. ``others``
+    names the models that declare features on demand, which are no inputs.
     """
     reader = Reader(node, problems)
     before = len(problems)
@@ -56,7 +58,15 @@ def on_demand_view(
             "the model has Jinja: run dbt compile, so that the manifest has its SQL, or leave "
             "all of it out but for a config() at its head",
         )
-    inputs = _inputs(reader, views, wrong)
+    if node.tests:
+        reader.problem(
+            "",
+            f"dbt cannot run its tests on it ({listed(node.tests)}), for inputs is no relation: "
+            "write examples in meta.fstore, which fstore check runs",
+        )
+    if node.name in views:
+        reader.problem("", f"{views[node.name].file} is a feature view of this name: rename one")
+    inputs = _inputs(reader, views, wrong, others)
     request = _request(reader)
     examples = _examples(reader)
     if len(problems) > before or node.sql is None:
@@ -77,7 +87,10 @@ def on_demand_view(
 
 
 def _inputs(
-    reader: Reader, views: Mapping[str, FeatureView], wrong: Collection[str]
+    reader: Reader,
+    views: Mapping[str, FeatureView],
+    wrong: Collection[str],
+    others: Collection[str],
 ) -> tuple[OnDemandInput, ...]:
     entries = reader.meta.get("inputs")
     if entries is None:
@@ -98,6 +111,13 @@ def _inputs(
                 reader.problem(f"{key}.as", f"must be a name, not {name!r}")
                 continue
             entry = entry.get("feature")
+        if (of := _view_of(entry)) in others and of not in views:
+            reader.problem(
+                key,
+                f"{of} is computed on demand, and so no input: name what it computes with, and "
+                "write its expression here",
+            )
+            continue
         asked = projection(reader, key, entry, views, wrong)
         if asked is None:
             continue
@@ -107,6 +127,13 @@ def _inputs(
         found.append(OnDemandInput(asked, name))
     _check_aliases(reader, found)
     return tuple(found)
+
+
+def _view_of(entry: object) -> str:
+    """Return the name of the view that an entry of ``inputs`` names."""
+    if isinstance(entry, dict):
+        return str(entry.get("view"))
+    return str(entry).partition(":")[0]
 
 
 def _check_aliases(reader: Reader, inputs: list[OnDemandInput]) -> None:

@@ -33,6 +33,7 @@ class Declared:
     description: str = ""
     tags: tuple[str, ...] = ()
     owner: str = ""
+    tests: tuple[str, ...] = ()  # dbt's data tests and unit tests on it
     sql: str | None = None  # without Jinja; None where it has some, and dbt has not compiled it
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fstore.compile.checks import Finding, check_profile, check_registry
-from fstore.compile.request import Columns
-from fstore.definitions import Column, FeatureView, Registry
+from fstore.compile.request import Columns, input_views
+from fstore.definitions import Column, FeatureView, OnDemandView, Registry
 from fstore.errors import FstoreError, MissingFileError, Problem, RelationError
+from fstore.jobs.on_demand import HowComputed, checked, how_computed
 from fstore.manifest import load_declarations
 from fstore.offline.warehouse import describe, open_warehouse
 from fstore.project import Project
@@ -20,6 +21,8 @@ def check(project: Project) -> tuple[Finding, ...]:
     registry, problems = load_declarations(project.manifest_path)
     findings = [Finding(problem, is_error=True) for problem in problems]
     columns = _built(project, registry, findings)
+    registry, columns, of_on_demand = checked(registry, columns)
+    findings += of_on_demand
     findings += check_registry(registry, columns)
     warehouse = project.warehouse
     findings += check_profile(
@@ -63,3 +66,15 @@ def describe_view(project: Project, view: FeatureView) -> tuple[Column, ...] | N
             return describe(connection, [view], project.target)[view.reference]
     except (RelationError, MissingFileError):
         return None
+
+
+def describe_on_demand(
+    project: Project, registry: Registry, view: OnDemandView
+) -> HowComputed | None:
+    """Return how an on-demand view is computed; None where what it computes with is not built."""
+    try:
+        with open_warehouse(project) as connection:
+            columns = describe(connection, input_views(registry, view), project.target)
+    except (RelationError, MissingFileError):
+        return None
+    return how_computed(registry, columns, view)

@@ -16,22 +16,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 
 from fstore.compile.events import events
 from fstore.compile.latest import latest
-from fstore.compile.request import check_declared, utc_instant, view_named
+from fstore.compile.request import Columns, check_declared, utc_instant, view_named
 from fstore.compile.sql import render, select_all
-from fstore.definitions import FeatureView, Registry
+from fstore.definitions import Column, FeatureView, Registry
 from fstore.errors import (
     FstoreError,
     NothingPublishedError,
     RequestError,
     listed,
 )
+from fstore.jobs.on_demand import published
 from fstore.offline.progress import run
 from fstore.offline.sizes import stored
 from fstore.offline.stream import Connection, Stream
@@ -140,6 +141,7 @@ def materialize(
         )
     views = _views(registry, feature_views)
     done: list[MaterializedView] = []
+    built: dict[str, tuple[Column, ...]] = {}
     failed: dict[str, FstoreError] = {}
     store = online_store(project)
     with store.writer(project.settings.lock_timeout) as writer, ExitStack() as opened:
@@ -151,7 +153,9 @@ def materialize(
                 progress(view.reference, number, len(views))
             keep_absent = incremental and view.reference not in earlier
             try:
-                done.append(_write(project, connection, writer, view, k, keep_absent))
+                columns = describe(connection, [view], project.target)
+                done.append(_write(connection, writer, view, columns, k, keep_absent))
+                built |= columns
             except FstoreError as error:
                 if not keep_going:
                     raise
@@ -163,20 +167,24 @@ def materialize(
             return Materialization(None, k, (), failed)
         pushed_since = now - timedelta(seconds=project.settings.push_retention.seconds)
         kept = _kept(registry, writer, feature_views)
+        online = _online(registry, writer, built, kept)
+        on_demand, wrong = published(*online, keep_going=keep_going)
+        registry = replace(registry, on_demand_views=on_demand)
+        failed |= wrong
         catalog = writer.publish(registry, kept, pushed_since)
     return Materialization(catalog.generation, k, tuple(done), failed)
 
 
 def _write(
-    project: Project,
     connection: Connection,
     writer: Writer,
     view: FeatureView,
+    built: Columns,
     as_of: datetime,
     keep_absent: bool,
 ) -> MaterializedView:
     started = time.perf_counter()
-    columns = describe(connection, [view], project.target)[view.reference]
+    columns = built[view.reference]
     check_declared(view, columns)
     name = f"{view.reference} ({view.file})"
 
@@ -256,6 +264,22 @@ def _kept(
     if feature_views is not None:
         return frozenset(writer.current.catalog.views) if writer.current else frozenset()
     return frozenset(view.reference for view in registry.feature_views if view.online)
+
+
+def _online(
+    registry: Registry, writer: Writer, built: Columns, kept: frozenset[str]
+) -> tuple[Registry, Columns]:
+    """Return the declarations and the columns of the views that will be online."""
+    if writer.current is None:
+        return registry, built
+    before = writer.current.registry.views_by_reference
+    staying = (kept & writer.current.catalog.views.keys()) - built.keys()
+    views = tuple(
+        before[view.reference] if view.reference in staying else view
+        for view in registry.feature_views
+    )
+    columns = {reference: writer.current.columns[reference] for reference in staying}
+    return replace(registry, feature_views=views), columns | dict(built)
 
 
 def status(store: OnlineStore, now: datetime) -> Status | None:

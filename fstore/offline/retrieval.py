@@ -10,10 +10,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from fstore.compile.clashes import refuse_clashes, require_columns
+from fstore.compile.computed import check_fields
 from fstore.compile.keys import check_keys
+from fstore.compile.on_demand import FOR_ARROW
 from fstore.compile.plans import check_forced, plan_named
 from fstore.compile.point_in_time import (
-    FOR_ARROW,
     FOR_PARQUET,
     event_timestamp_name,
     output_columns,
@@ -22,8 +24,7 @@ from fstore.compile.point_in_time import (
 )
 from fstore.compile.request import (
     FeatureRequest,
-    refuse_clashes,
-    require_columns,
+    on_demand_asked,
     resolve,
     utc_instant,
     views_asked,
@@ -35,9 +36,11 @@ from fstore.compile.withheld import can_withhold, withheld
 from fstore.definitions import FeatureView, Registry, SpineModel
 from fstore.errors import RequestError, SpineError, UnknownNameError, listed
 from fstore.offline.job import RetrievalJob, put_spine
+from fstore.offline.on_demand import with_features
 from fstore.offline.sizes import plans_for
 from fstore.offline.spine import (
     Frame,
+    check_field_values,
     check_key_values,
     check_time,
     time_column,
@@ -74,6 +77,8 @@ def retrieval_job(
     frame, sql, model = _spine_form(registry, entity_df, start, end)
     with open_warehouse(project) as connection:
         built = describe(connection, views, project.target)
+        on_demand = on_demand_asked(registry, features, feature_service)
+        registry, built = with_features(registry, built, on_demand)
         request = resolve(registry, built, features, feature_service, full_feature_names)
         check_forced(request, forced)
         if model is not None:
@@ -92,6 +97,7 @@ def retrieval_job(
             )
             registered, position = _keys_and_time(frame, request, time)
             check_key_values(request, built, registered)
+            check_field_values(request, registered)
         else:
             assert sql is not None
             _check_select(connection, sql)
@@ -101,9 +107,10 @@ def retrieval_job(
             require_columns(request, names, "entity_df")
             declared = model.event_timestamp if model else None
             time = time_column(names, timestamps_of(columns), event_timestamp, declared)
-        extra = [event_timestamp_name(join) for join in request.joins if include_event_timestamps]
+        extra = [event_timestamp_name(it) for it in request.asked if include_event_timestamps]
         refuse_clashes(request, extra, names, "entity_df")
         check_keys(request, built, columns)
+        check_fields(request.computed, columns, whole_values=frame is not None)
         asked = find_column(columns, time)
         assert asked is not None
         check_time(asked)
@@ -176,6 +183,13 @@ def _model_named(registry: Registry, name: str) -> SpineModel:
 def _of_one_entity(request: FeatureRequest) -> tuple[FeatureView, ...]:
     """Return the views of a request without a spine; they must share their join keys."""
     views = tuple(dict.fromkeys(join.view for join in request.joins))
+    if request.fields or not views:
+        names = listed([found.name for found in request.computed])
+        what = f"computed from the request fields {listed(request.fields)}"
+        raise RequestError(
+            f"{names} is {what if request.fields else 'computed from no feature view'}, and start "
+            "and end make a spine of keys and times alone: give entity_df."
+        )
     for view in views[1:]:
         if view.join_keys != views[0].join_keys:
             raise RequestError(
@@ -195,7 +209,8 @@ def _of_one_entity(request: FeatureRequest) -> tuple[FeatureView, ...]:
 def _keys_and_time(frame: Frame, request: FeatureRequest, time: str) -> tuple[pa.Table, str]:
     """Return what the engine needs of a frame, and the name of the column of places."""
     folded = {name.casefold(): name for name in frame.names}
-    wanted = [key if key in frame.names else folded[key.casefold()] for key in request.keys]
+    needed = (*request.keys, *request.fields)
+    wanted = [name if name in frame.names else folded[name.casefold()] for name in needed]
     columns = {name: frame.column(name) for name in dict.fromkeys((*wanted, time))}
     position = unused("spine_row", tuple(columns))
     columns[position] = pa.chunked_array([pa.array(np.arange(len(frame), dtype=np.int64))])

@@ -12,7 +12,7 @@ import duckdb
 
 from fstore.compile.find import Search
 from fstore.compile.plans import Plan, Sizes, Taken, WindowPlan, choose, choose_windows
-from fstore.compile.request import Columns, FeatureRequest, Join, windows_asked
+from fstore.compile.request import Columns, FeatureRequest, Join, columns_asked, windows_asked
 from fstore.compile.sizes import estimate, share_to_look_at
 from fstore.compile.spine import Spine, SpineNames
 from fstore.compile.sql import render, select_all
@@ -60,7 +60,7 @@ def plans_for(
     taken = {}
     for join in request.joins:
         windows = windows_asked(request, join)
-        features = sum(it.join == join for it in request.outputs) - len(windows)
+        features = len(columns_asked(request, join))
         sizes = wide = None
         if windows and for_windows is None:
             longest = max((it.window for it in windows), key=lambda it: it.seconds)

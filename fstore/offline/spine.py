@@ -166,6 +166,21 @@ def check_key_values(request: FeatureRequest, built: Columns, spine: pa.Table) -
                 )
 
 
+def check_field_values(request: FeatureRequest, spine: pa.Table) -> None:
+    """Raise SpineError for the first value of a request field that its type cannot hold."""
+    for found in request.computed:
+        for field in found.view.request:
+            theirs = find_column(tuple(Column(n, "") for n in spine.column_names), field.name)
+            assert theirs is not None, "columns were checked before"
+            bad = _first_bad(spine.column(theirs.name), field.type)
+            if bad is not None:
+                raise SpineError(
+                    f"entity_df column {theirs.name} has the value {bad!r}, which is no "
+                    f"{field.type}, the type of the request field {field.name} of {found.name} "
+                    f"({found.view.declared_in})."
+                )
+
+
 def _first_bad(values: pa.ChunkedArray, type_name: str) -> object | None:
     kind = values.type
     if pa.types.is_floating(kind) and type_name in INTEGERS:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from fstore.compile.request import Join, refuse_clashes, resolve, utc_instant, views_asked
-from fstore.compile.window_types import feature_type
-from fstore.definitions import FeatureView
+from fstore.compile.clashes import refuse_clashes
+from fstore.compile.computed import type_of
+from fstore.compile.request import Join, on_demand_asked, resolve, utc_instant, views_asked
+from fstore.definitions import FeatureView, OnDemandView
 from fstore.errors import (
     EntityRowsError,
     NothingPublishedError,
@@ -27,6 +28,7 @@ from fstore.errors import (
     RequestError,
     listed,
 )
+from fstore.online.computation import Computation, computation
 from fstore.online.instants import micros
 from fstore.online.key_bytes import KeyCodec
 from fstore.online.keys import KeyType, NotAKeyError
@@ -150,6 +152,7 @@ class _Plan:
     joins: tuple[_JoinPlan, ...]
     outputs: tuple[Output, ...]
     read: Lookups  # of the joins, in one step
+    computed: tuple[Computation, ...] = ()
 
     def answer(self, rows: EntityRows, at: datetime | None, now: int) -> OnlineResponse:
         count = rows.count
@@ -175,6 +178,11 @@ class _Plan:
             ]
         else:
             found = [plan.nothing for plan in self.joins]
+        if self.computed:
+            instants = [instant for _, instant in asked]
+            otherwise = now if at is None else micros(at)
+            for each in self.computed:
+                found.append(each.columns(rows, found, instants, otherwise))
         return OnlineResponse(keys, self.outputs, found, count)
 
 
@@ -214,15 +222,17 @@ def _prepare(
     registry, columns = generation.registry, generation.columns
     for view in views_asked(registry, features, feature_service):
         _check_published(generation, view)
+    for on_demand in on_demand_asked(registry, features, feature_service):
+        _check_carried(on_demand)
     request = resolve(registry, columns, features, feature_service, full_feature_names)
-    refuse_clashes(request, (), request.keys, "entity_rows")
+    refuse_clashes(request, (), (*request.keys, *request.fields), "entity_rows")
     joins: list[_JoinPlan] = []
     wants: list[tuple[FeatureView, tuple[str, ...]]] = []
     shown: dict[str, str] = {}
     places: dict[tuple[str, str], tuple[int, int]] = {}
     for join in request.joins:
         view, built = join.view, columns[join.view.reference]
-        wanted = {output.feature for output in request.outputs if output.join == join}
+        wanted = set(request.read[join.name])
         names = dict.fromkeys((*view.column_features(built), *view.windows_by_name))
         carried = tuple(name for name in names if name in wanted)
         for place, name in enumerate(carried, start=Cells.HEAD):
@@ -236,13 +246,19 @@ def _prepare(
         nothing = ((),) * (Cells.HEAD + len(carried))
         wants.append((view, carried))
         joins.append(_JoinPlan(join, key, tuple(key_columns), as_of, micros(as_of), nothing))
+    computed: list[Computation] = []
+    joined = [join.name for join in request.joins]
+    for found in request.computed:
+        asked = tuple(it.feature for it in request.outputs if it.join == found)
+        for place, name in enumerate(asked, start=Cells.HEAD):
+            places[found.name, name] = len(joins) + len(computed), place
+        computed.append(computation(found, columns, asked, places, joined))
     outputs = []
     for output in request.outputs:
-        reference = output.join.view.reference
-        type_name = feature_type(output.join.view, columns[reference], output.feature)
-        at = places[output.join.name, output.feature]
-        outputs.append(Output(output.name, type_name, reference, *at))
-    return _Plan(tuple(joins), tuple(outputs), generation.lookups(wants))
+        view_of, at = output.join.view, places[output.join.name, output.feature]
+        kind_of = type_of(view_of, columns, output.feature)
+        outputs.append(Output(output.name, kind_of, view_of.reference, *at))
+    return _Plan(tuple(joins), tuple(outputs), generation.lookups(wants), tuple(computed))
 
 
 def _check_published(generation: Generation, view: FeatureView) -> None:
@@ -258,3 +274,11 @@ def _check_published(generation: Generation, view: FeatureView) -> None:
         f"{view.reference} ({view.file}) is not in the online store, which has: {known}. "
         f"Run: fstore materialize {view.reference}"
     )
+
+
+def _check_carried(view: OnDemandView) -> None:
+    if not view.features:
+        raise NotMaterializedError(
+            f"{view.name} ({view.file}) was not published with the views that it computes with. "
+            "Run: fstore materialize"
+        )

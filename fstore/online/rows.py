@@ -42,8 +42,11 @@ class EntityRows:
         """Whether there is a column of this name, as :meth:`column` would find it."""
         return name in self.names or name.casefold() in map(str.casefold, self.names)
 
-    def column(self, name: str, wanted_by: str) -> Sequence[Any]:
-        """Return a column by its name, else by its name without regard to case."""
+    def column(self, name: str, wanted_by: str, role: str = "a join key of") -> Sequence[Any]:
+        """Return a column by its name, else by its name without regard to case.
+
+        EntityRowsError where there is none says that it is ``role`` ``wanted_by``.
+        """
         source = self._source
         if type(source) is list and name in self.names:
             return [row[name] for row in source]
@@ -52,7 +55,7 @@ class EntityRows:
             if name.casefold() not in folded:
                 has = f"It has: {listed(self.names)}." if self.names else "It has no columns."
                 raise EntityRowsError(
-                    f"{self.called} has no column {name}, a join key of {wanted_by}. {has}"
+                    f"{self.called} has no column {name}, {role} {wanted_by}. {has}"
                     f"{did_you_mean(name, self.names)}"
                 )
             name = folded[name.casefold()]

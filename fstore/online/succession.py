@@ -21,7 +21,8 @@ def succession(
     """Return the published views, by reference, and the declarations of the next generation.
 
     Of the views not written now, those whose reference is in ``keep`` stay, with the declaration
-    that they were published under.
+    that they were published under. On-demand views are those of ``registry``: the ones whose
+    features are known there can be served.
     """
     views = {reference: published for reference, (_, published) in written.items()}
     columns = {reference: batch.columns for reference, (batch, _) in written.items()}
@@ -39,6 +40,7 @@ def succession(
         declared.setdefault(view.reference, view)
     claims += registry.feature_views
     known = replace(registry, feature_views=_one_latest(declared, claims), models=())
+    columns |= {view.name: view.features for view in registry.on_demand_views if view.features}
     return views, Declared(known, columns)
 
 
