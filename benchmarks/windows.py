@@ -23,6 +23,7 @@ from benchmarks.project import WAREHOUSE
 from benchmarks.windows_data import (
     GROWTH_EVENTS,
     GROWTH_SPINES,
+    WINDOWS,
     Case,
     check,
     make_data,
@@ -33,7 +34,8 @@ from benchmarks.windows_data import (
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-ONCE = ("joins", "subqueries")  # other SQL by hand, for its order of magnitude
+ONCE = ("joins", "subqueries", "feast")  # for their order of magnitude
+OF_FEAST = ("7 days",)  # the windows that it is asked for
 
 
 def cases(scale: float) -> dict[str, list[Case]]:
@@ -47,6 +49,7 @@ def cases(scale: float) -> dict[str, list[Case]]:
         "even": [of(5e6, 2e5), of(5e6, 2e5, storage="sorted")],
         "skewed": [of(5e6, 2e5, skewed=True), of(5e6, 2e5, skewed=True, storage="sorted")],
         "few": [of(5e6, 1e3), of(5e6, 1e3, skewed=True)],
+        "daily": [Case(2000, 2000, 40, daily=True)],  # what Feast's tiles can say, in a minute
         "events": [of(events, 2e5) for events in GROWTH_EVENTS],
         "spine": [of(5e6, spine) for spine in GROWTH_SPINES],
         "skewed events": [of(events, 2e5, skewed=True) for events in GROWTH_EVENTS[:4]],
@@ -58,13 +61,18 @@ GROWTH = ("events", "spine", "skewed events", "skewed spine")
 
 
 @click.command(help=__doc__)
-@click.option("--parts", default="even,skewed,few," + ",".join(GROWTH), show_default=True)
+@click.option("--parts", default="even,skewed,few,daily," + ",".join(GROWTH), show_default=True)
 @click.option("--scale", default=1.0, show_default=True, help="of all counts")
 @click.option("--repetitions", default=5, show_default=True, help="after one to warm up")
 @click.option("--time-limit", default=300, show_default=True, help="of a call, in seconds")
 @click.option("--data", default=HERE / ".data", type=click.Path(path_type=Path))
 @click.option("--output", default=HERE / "results/windows.json", type=click.Path(path_type=Path))
 @click.option("--keep", is_flag=True, help="keep what the output has of other parts")
+@click.option(
+    "--feast-python",
+    default=str(HERE / ".venv-feast/bin/python"),
+    help="the Python that has Feast",
+)
 @click.option("--in-process", is_flag=True, help="quick: no processes, no limits")
 def main(parts: str, scale: float, data: Path, output: Path, keep: bool, **options: Any) -> None:
     known = cases(scale)
@@ -104,7 +112,10 @@ def _measured(
     entrants: list[tuple[str, str | None]] = [("fstore", None)]
     if part not in GROWTH:
         entrants += [("join", None), ("pairs", None), ("fstore", "bands"), ("fstore", "mixed")]
-        entrants += [(peer, None) for peer in ONCE if part == "even" and case.storage == "parquet"]
+    if part == "even" and case.storage == "parquet":
+        entrants += [("joins", None), ("subqueries", None)]
+    if part == "daily" and Path(options["feast_python"]).exists() and not options["in_process"]:
+        entrants.append(("feast", None))
     click.echo(f"  {case.name}")
     for peer, plan in entrants:
         answer = folder / f"answer-{peer}-{plan}.parquet"
@@ -115,7 +126,8 @@ def _measured(
     for run in runs:
         answer = folder / f"answer-{run['peer']}-{run['plan']}.parquet"
         if answer.exists() and part not in GROWTH and truth.exists():
-            run["rows"] = check(answer, truth)
+            windows = OF_FEAST if run["peer"] == "feast" else WINDOWS
+            run["rows"] = check(answer, truth, windows)
         click.echo(_line(run))
     return {
         "case": case.name,
@@ -154,8 +166,12 @@ def _ask(
     if options["in_process"]:
         outcome = measure(asked, limited=False)
     else:
+        python, module = sys.executable, "benchmarks.peers.windows"
+        if peer == "feast":
+            python, module = options["feast_python"], "benchmarks.peers.windows_feast"
+            asked["events"] = str(case.events_path(folder / "raw"))
         ran = subprocess.run(  # noqa: S603 - the words are ours
-            [sys.executable, "-m", "benchmarks.peers.windows", json.dumps(asked)],
+            [python, "-m", module, json.dumps(asked)],
             cwd=ROOT,
             env=os.environ | {"PYTHONWARNINGS": "ignore"},
             capture_output=True,
@@ -167,7 +183,8 @@ def _ask(
         if ran.returncode:
             return {"failed": (ran.stderr.strip().splitlines() or ["no word"])[-1][:300]}
         outcome = json.loads(ran.stdout.splitlines()[-1])
-    return outcome | {"median": statistics.median(outcome["seconds"])}
+    cpu = statistics.median(outcome["cpu_seconds"])
+    return outcome | {"median": statistics.median(outcome["seconds"]), "cpu": cpu}
 
 
 def _line(run: dict[str, Any]) -> str:
@@ -176,7 +193,8 @@ def _line(run: dict[str, Any]) -> str:
         return f"    {name:<14} {run['failed']}"
     taken = f"({run['taken']})" if run.get("taken") else ""
     peak = run["peak_bytes"] / 1e6
-    return f"    {name:<14} {run['median']:8.3f} s {peak:7.0f} MB  {run.get('rows', '')} {taken}"
+    times = f"{run['median']:8.3f} s, {run['cpu']:8.3f} of cpu"
+    return f"    {name:<14} {times} {peak:7.0f} MB  {run.get('rows', '')} {taken}"
 
 
 if __name__ == "__main__":
