@@ -65,12 +65,17 @@ golden: $(VENV)/.dev  ## write the expected SQL in tests/golden anew; look at th
 	$(PY) -m pytest -q tests/test_golden.py --golden
 
 .PHONY: bench
-bench: bench-offline bench-online  ## both benchmarks: hours; writes docs/benchmarks.md and docs/benchmarks-online.md
+bench: bench-offline bench-online bench-windows  ## all benchmarks: hours; writes docs/benchmarks*.md
 
 .PHONY: bench-offline
 bench-offline: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the offline engine against its peers
 	$(PY) -m benchmarks.offline
 	$(PY) -m benchmarks.report
+
+.PHONY: bench-windows
+bench-windows: $(VENV)/.bench benchmarks/.venv-feast/.done  ## window features offline against SQL by hand
+	$(PY) -m benchmarks.windows
+	$(PY) -m benchmarks.windows_report
 
 .PHONY: bench-online
 bench-online: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the online store and its server against Feast's

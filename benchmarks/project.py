@@ -31,8 +31,8 @@ def make_project(folder: Path, data: Path, cases: list[Case]) -> None:
     """Write the project and let dbt build the models of the cases that are not built yet."""
     models = folder / "models"
     models.mkdir(parents=True, exist_ok=True)
-    _write_yaml(folder / "dbt_project.yml", {"name": "bench", "profile": "bench"})
-    _write_yaml(folder / "profiles.yml", {"bench": {"outputs": {"default": PROFILE}}})
+    write_yaml(folder / "dbt_project.yml", {"name": "bench", "profile": "bench"})
+    write_yaml(folder / "profiles.yml", {"bench": {"outputs": {"default": PROFILE}}})
     note = folder / "built.json"
     built = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
     wanted = {}
@@ -41,10 +41,10 @@ def make_project(folder: Path, data: Path, cases: list[Case]) -> None:
             name = table.model(case.storage)
             wanted[name] = _model(table, case.storage, data)
             (models / f"{name}.sql").write_text(wanted[name], encoding="utf-8")
-            _write_yaml(models / f"{name}.yml", _declaration(table, name))
+            write_yaml(models / f"{name}.yml", _declaration(table, name))
     missing = [name for name, text in wanted.items() if built.get(name) != text]
     if missing:
-        _dbt(folder, "run", "--select", *missing)
+        run_dbt(folder, "run", "--select", *missing)
         note.write_text(json.dumps(built | wanted, indent=1), encoding="utf-8")
 
 
@@ -70,11 +70,11 @@ def _declaration(table: Table, name: str) -> dict[str, Any]:
     return {"models": [{"name": name, "config": {"meta": {"fstore": meta}}}]}
 
 
-def _write_yaml(path: Path, content: dict[str, Any]) -> None:
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def _dbt(folder: Path, *words: str) -> None:
+def run_dbt(folder: Path, *words: str) -> None:
     command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *words]
     quiet = os.environ | {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     run = subprocess.run(  # noqa: S603 - the words are ours

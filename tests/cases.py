@@ -10,7 +10,7 @@ DuckDB casts; NULL is NULL, and quotes keep what they hold as it stands: 'NULL',
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -175,11 +175,12 @@ class BuiltView:
 
     def for_oracle(self) -> oracle.View:
         meta = self.meta or {}
+        rows = self.table.values()
         return oracle.View(
             columns=list(self.table.columns),
             keys=self.keys,
             event_timestamp=self.event_timestamp,
-            rows=self.table.values(),
+            rows=rows,
             created_timestamp=meta.get("created_timestamp"),
             known_at=meta.get("known_at", True),
             delay=duration(meta.get("delay")),
@@ -187,7 +188,54 @@ class BuiltView:
             ttl=duration(meta.get("ttl")),
             valid_to=self.present("dbt_valid_to") if self.snapshot else None,
             is_deleted=self.present("dbt_is_deleted") if self.snapshot else None,
+            event_key=self.event_key,
+            windows=self.windows(rows),
         )
+
+    @property
+    def event_key(self) -> list[str]:
+        given = (self.meta or {}).get("event_key", [])
+        return [given] if isinstance(given, str) else given
+
+    def windows(self, rows: list[oracle.Row]) -> dict[str, oracle.Window]:
+        """The window features that the view declares, for these rows of it."""
+        found = {}
+        for entry in (self.meta or {}).get("aggregations", []):
+            column, where = entry.get("column"), entry.get("where")
+            held = None if where is None else self.held(where, rows)
+            for window in entry["windows"]:
+                count, unit = window.split()
+                for function in entry.get("functions", ["count"]):
+                    parts = (entry.get("name") or column, function, f"{count}{unit[0]}")
+                    found["_".join(part for part in parts if part)] = oracle.Window(
+                        function, column, duration(window), held, duration(entry.get("hop"))
+                    )
+        return found
+
+    def held(self, where: str, rows: list[oracle.Row]) -> Callable[[oracle.Row], bool | None]:
+        """What says of one of these rows whether a condition holds: DuckDB, asked row by row."""
+        connection = harness.in_memory()
+        given = as_select(self.table.columns, self.table.rows).removesuffix(" ORDER BY n")
+        answers = connection.execute(f"SELECT {where} FROM ({given})").fetchall()
+        by_row = {id(row): answer for row, (answer,) in zip(rows, answers, strict=True)}
+        return lambda row: by_row[id(row)]
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The type of every column and of every window feature."""
+        kinds = dict(self.table.columns)
+        for name, window in self.windows(self.table.values()).items():
+            given = self.table.columns.get(window.column or "", "")
+            kinds[name] = {"count": "BIGINT", "approx_count_distinct": "BIGINT"}.get(
+                window.function, given
+            )
+            if window.function in ("avg", "stddev"):
+                kinds[name] = "DOUBLE"
+            elif window.function == "sum" and given.startswith("DECIMAL"):
+                kinds[name] = f"DECIMAL(38,{given.rpartition(',')[2]}"
+            elif window.function == "sum":
+                kinds[name] = given if given == "DOUBLE" else "BIGINT"
+        return kinds
 
     def present(self, name: str) -> str | None:
         return name if name in self.table.columns else None
@@ -206,6 +254,8 @@ class BuiltView:
     @property
     def features(self) -> list[str]:
         meta = self.meta or {}
+        if "aggregations" in meta:
+            return list(self.windows(self.table.values()))
         apart = {*self.keys, self.event_timestamp, meta.get("created_timestamp")}
         apart |= set(meta.get("exclude", ()))
         return [

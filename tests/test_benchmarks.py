@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.online_page import render
+from benchmarks.windows_report import render as render_windows
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,3 +48,21 @@ def test_a_small_run_online_gives_right_values_and_a_page(tmp_path: Path) -> Non
     assert {each["values"] for each in found["http"]} == {"right"}
     assert {tuple(each["statuses"]) for each in found["http"]} == {("200",)}
     assert "## Goals" in render(found)
+
+
+def test_a_small_run_of_windows_gives_right_rows_and_a_page(tmp_path: Path) -> None:
+    output = tmp_path / "windows.json"
+    command = [sys.executable, "-m", "benchmarks.windows", "--scale", "0.002", "--in-process"]
+    command += ["--parts", "even,skewed,spine", "--repetitions", "1"]
+    command += ["--data", str(tmp_path / "data"), "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(output.read_text())
+    ran = [
+        run for part in ("even", "skewed") for case in found["parts"][part] for run in case["runs"]
+    ]
+    assert {run.get("rows", "right") for run in ran} == {"right"}
+    assert {run["plan"] for run in ran if run["peer"] == "fstore"} == {None, "bands", "mixed"}
+    page = render_windows(found)
+    assert "## Goals" in page
+    assert "growth with spine: exponent" in page

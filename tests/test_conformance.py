@@ -18,7 +18,8 @@ import pyarrow as pa
 import pytest
 
 import fstore
-from fstore.compile.plans import Plan
+from fstore.compile import window_tiles
+from fstore.compile.plans import Plan, WindowPlan
 from tests import cases, harness, oracle
 from tests.cases import Case, Table
 from tests.servers import settle
@@ -158,17 +159,38 @@ def check_refusal(act: Any, error: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", answered := [c for c in OFFLINE if c["expect"]], ids=ids(answered))
-def test_rows_are_the_same_by_every_plan(case: Case, tmp_path: Path) -> None:
+def test_rows_are_the_same_by_every_plan(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_tiles, "HOT_ROWS", 2)
+    monkeypatch.setattr(window_tiles, "HOT_SPINE_ROWS", 1)
     spine = Table.parse(case["spine"]) if case["spine"] else None
     project = case.make(tmp_path / "project", [])
     given = FORMS[(case["forms"] or ["arrow"])[0]](spine) if spine else None
-    every_ttl = all(part.view.ttl is not None for part in case.asked(request_of(case)))
-    every_ttl = every_ttl and not case["on_demand"]
-    for plan in [plan for plan in Plan if every_ttl or plan is not Plan.BUCKETED]:
+    for plan in plans_of(case):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fstore.errors.FstoreWarning)
             answer, _ = retrieve(project, case, given, plan)
         check_answer(answer, Table.parse(case["expect"]))
+
+
+def plans_of(case: Case) -> list[Plan | WindowPlan]:
+    """Every plan that can serve what a case asks."""
+    if case["on_demand"]:  # whose inputs are of views without a ttl
+        return [plan for plan in Plan if plan is not Plan.BUCKETED]
+    asked = [
+        (part.view, feature in part.view.windows)
+        for part in case.asked(request_of(case))
+        for feature in part.outputs
+    ]
+    of_rows = [view for view, is_window in asked if not is_window]
+    every_ttl = all(view.ttl is not None for view in of_rows)
+    plans: list[Plan | WindowPlan] = []
+    if of_rows:
+        plans += [plan for plan in Plan if every_ttl or plan is not Plan.BUCKETED]
+    if any(is_window for _, is_window in asked):
+        plans += WindowPlan
+    return plans
 
 
 @pytest.mark.parametrize(
@@ -213,7 +235,7 @@ def output_kinds(case: Case, request: Mapping[str, Any]) -> dict[str, str]:
     """How to read each output's text; event timestamps are instants."""
     kinds = {} if case["spine"] else {"event_timestamp": "stamp"}
     for part, parsed in zip(case.projections(request), case.asked(request), strict=True):
-        columns = part["built"].table.columns
+        columns = part["built"].kinds
         kinds |= {name: columns[feature] for feature, name in parsed.outputs.items()}
         if not case["spine"]:
             kinds |= {key: columns[key] for key in part["built"].keys}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,21 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 
 from fstore.compile.latest import latest
-from fstore.compile.plans import Plan, Taken
+from fstore.compile.plans import Plan, Taken, Windowed, WindowPlan
 from fstore.compile.point_in_time import point_in_time
 from fstore.compile.request import FeatureRequest, resolve
 from fstore.compile.spine import Spine, spineless
 from fstore.compile.sql import render
 from fstore.compile.withheld import withheld
 from fstore.declarations import Declared, feature_service, feature_view, on_demand_view
-from fstore.definitions import Column, FeatureView, Registry, Relation, SnapshotColumns
+from fstore.definitions import (
+    Column,
+    FeatureView,
+    Registry,
+    Relation,
+    SnapshotColumns,
+    WindowFeature,
+)
 from fstore.offline.on_demand import with_features
 from tests import cases, oracle
 
@@ -136,6 +143,7 @@ def compile_it(golden: Golden, connection: duckdb.DuckDBPyConnection) -> exp.Exp
         "",
         computed=request.get("computed", False),
         unique=request.get("unique", False),
+        windows=Windowed(WindowPlan(request.get("windows", "bands")), ""),
     )
     if golden.kind == "withheld":
         return withheld(asked.joins[0], relations, Spine(spine, "event_timestamp"), taken)
@@ -168,11 +176,14 @@ def oracle_view(golden: Golden, view: FeatureView, connection: duckdb.DuckDBPyCo
         for name, kind in types.items()
     )
     meta = golden.request["views"][view.name]
+    held = rows(connection, f"SELECT {shown} FROM {table}")
     return oracle.View(
         columns=list(types),
         keys=view.join_keys,
         event_timestamp=view.event_timestamp,
-        rows=rows(connection, f"SELECT {shown} FROM {table}"),
+        rows=held,
+        event_key=view.event_key,
+        windows={it.name: oracle_window(it, held, table, connection) for it in view.windows},
         created_timestamp=view.created_timestamp,
         known_at=view.known_at,
         delay=cases.duration(meta.get("delay")),
@@ -181,6 +192,22 @@ def oracle_view(golden: Golden, view: FeatureView, connection: duckdb.DuckDBPyCo
         valid_to=view.snapshot.valid_to if view.snapshot else None,
         is_deleted=view.snapshot.is_deleted if view.snapshot else None,
     )
+
+
+def oracle_window(
+    feature: WindowFeature,
+    held: list[dict[str, Any]],
+    table: str,
+    connection: duckdb.DuckDBPyConnection,
+) -> oracle.Window:
+    where = None
+    if feature.where is not None:
+        answers = connection.execute(f"SELECT {feature.where} FROM {table}").fetchall()
+        by_row = {id(row): answer for row, (answer,) in zip(held, answers, strict=True)}
+        where = lambda row: by_row[id(row)]  # noqa: E731
+    length = timedelta(seconds=feature.window.seconds)
+    hop = None if feature.hop is None else timedelta(seconds=feature.hop.seconds)
+    return oracle.Window(feature.function, feature.column, length, where, hop)
 
 
 def expected(golden: Golden, connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

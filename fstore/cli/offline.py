@@ -35,8 +35,9 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--plan",
-            metavar="pairs|bounded|bucketed|asof",
-            help="Force how rows are found; all give the same. [default: the cheapest a view]",
+            metavar="PLAN",
+            help="Force how rows are found (pairs, bounded, bucketed, asof) or windows computed "
+            "(bands, tiles, mixed); all give the same. [default: the cheapest a view]",
         ),
         click.option(
             "--include-event-timestamps",

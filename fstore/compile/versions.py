@@ -35,7 +35,7 @@ def superseded_at(view: FeatureView, columns: tuple[Column, ...], clocks: Clocks
     """
     rest = exp.WindowSpec(
         kind="ROWS",
-        start="1",
+        start=exp.Literal.number(1),
         start_side="FOLLOWING",
         end="UNBOUNDED",
         end_side="FOLLOWING",

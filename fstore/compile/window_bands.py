@@ -108,9 +108,10 @@ class Windows:
         search, names = self.search, self.names
         q = search.as_of
         begins = [_beginning(q, each) for each in self.beginnings]
-        earliest = begins[0].copy()
-        if len(begins) > 1:
-            others = [begin.copy() for begin in begins[1:]]
+        longest = max(self.beginnings, key=lambda it: it[0].seconds)
+        earliest = _beginning(q, longest)
+        if any(hop for _, hop in self.beginnings):
+            others = [begin.copy() for begin in begins]
             earliest = exp.Least(this=earliest, expressions=others, ignore_nulls=True)
         values = [*search.asked(), aliased(earliest, names.since)]
         if len(begins) > 1:

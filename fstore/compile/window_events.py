@@ -97,6 +97,8 @@ class Events:
         # An infinite time is in no window, also where a window begins before the calendar.
         finite = exp.Anonymous(this="ISFINITE", expressions=[quoted(clocks.event_time)])
         query.where(finite, copy=False)
+        if arrives_by_row(view):  # else a tile could not tell when all of it is known
+            query.where(quoted(clocks.arrival).is_(exp.null()).not_(), copy=False)
         if self._all_alike and conditions:
             query.where(*conditions.values(), copy=False)
         return query

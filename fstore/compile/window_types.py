@@ -15,15 +15,30 @@ from fstore.errors import DeclarationError, Problem, did_you_mean, listed
 
 COUNTS = ("count", "approx_count_distinct")  # 0 over an empty window, where all others are NULL
 OF_NUMBERS = ("sum", "avg", "stddev")
-# What makes a condition say different things of one event at different times.
-_UNSTEADY = (
-    exp.CurrentTimestamp,
-    exp.CurrentDate,
-    exp.CurrentTime,
-    exp.Rand,
-    exp.Uuid,
+# Functions that say different things of one event at different times.
+_UNSTEADY = frozenset(
+    [
+        "now",
+        "today",
+        "random",
+        "uuid",
+        "gen_random_uuid",
+        "uuidv4",
+        "uuidv7",
+        "nextval",
+        "currval",
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+        "get_current_time",
+        "get_current_timestamp",
+        "transaction_timestamp",
+        "current_localtime",
+        "current_localtimestamp",
+    ]
 )
-_UNSTEADY_NAMES = frozenset({"GET_CURRENT_TIMESTAMP", "TODAY", "TRANSACTION_TIMESTAMP", "NEXTVAL"})
 
 
 def window_type(feature: WindowFeature, columns: tuple[Column, ...]) -> str:
@@ -73,8 +88,9 @@ def filter_of(feature: WindowFeature) -> exp.Expr | None:
     try:
         trees = sqlglot.parse(feature.where, dialect="duckdb")
     except SqlglotError as error:
-        words = str(error).partition("\n")[0]
-        raise ValueError(f"is not SQL that can be read: {words}") from None
+        places = getattr(error, "errors", ())
+        where = "".join(f" (at character {place['col']})" for place in places[:1])
+        raise ValueError(f"is not SQL that can be read{where}") from None
     (tree, *more) = trees or [None]
     if tree is None or more or not isinstance(tree, exp.Condition):
         raise ValueError("is not one expression: write a condition such as amount > 0")
@@ -87,9 +103,7 @@ def filter_of(feature: WindowFeature) -> exp.Expr | None:
             )
         if isinstance(node, exp.Placeholder | exp.Parameter):
             raise ValueError(f"holds {node.sql('duckdb')}, and nothing is bound to it")
-        if isinstance(node, _UNSTEADY) or (
-            isinstance(node, exp.Anonymous) and str(node.this).upper() in _UNSTEADY_NAMES
-        ):
+        if isinstance(node, exp.Func) and node.sql("duckdb").partition("(")[0].lower() in _UNSTEADY:
             raise ValueError(
                 f"holds {node.sql('duckdb')}, which is another value each time: compare columns"
             )

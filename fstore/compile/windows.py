@@ -38,16 +38,17 @@ def windowed(windows: Windows, plan: WindowPlan) -> list[exp.CTE]:
 def _bands(windows: Windows, plan: WindowPlan) -> list[exp.CTE]:
     """Return the steps that end in ``<join>_bands``."""
     name = windows.name
+    mixed = plan is WindowPlan.MIXED and bool(windows.search.join.keys)  # else there is one key
     if plan is WindowPlan.BANDS:
         bands = windows.bands_of_events(name("bounds"))
         return [cte(name("bands"), bands, kept=windows.parts.has_squares)]  # then read twice
     steps: list[exp.CTE] = []
     parts: list[exp.Query] = []
-    if plan is WindowPlan.MIXED:
+    if mixed:
         steps.append(cte(name("hot"), hot(windows), kept=True))
         steps.append(cte(name("cold"), cold(windows)))
         parts.append(windows.bands_of_events(name("cold")))
-    steps.append(cte(name("cut"), cut(windows, only_hot=plan is WindowPlan.MIXED), kept=True))
+    steps.append(cte(name("cut"), cut(windows, only_hot=mixed), kept=True))
     steps.append(cte(name("tiles"), tiles(windows), kept=True))
     steps.append(cte(name("edges"), edges(windows), kept=True))
     parts += [bands_of_tiles(windows), bands_of_edges(windows)]
