@@ -241,7 +241,8 @@ included. One call warms up; the median of those after it counts.
 process ever had resident, Python and libraries included. A call that takes too long is stopped, \
 and where that was is said.
 - *The limit* is DuckDB summing every column that is needed, key and time included, from the same \
-storage, on an open connection.
+storage, on an open connection, with DuckDB's own settings: it reads Parquet ahead of need, which \
+our sessions do not.
 - polars scans lazily, semi-joins to the spine's keys, sorts and runs `join_asof`; with late fetch \
 it joins key and time alone and gathers the features of the rows found. pandas runs `merge_asof`. \
 Feast runs `get_historical_features` with its DuckDB store{_and_dask(results)}. \

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-PLANS = ("pairs", "bounded", "bucketed", "asof")
+PLANS = ("pairs", "bounded", "bucketed", "asof", "placed")
 PARQUET_PEERS = ("limit", "fstore", "feast-duckdb", "feast-dask", "polars", "polars-late", "pandas")
 WAREHOUSE_PEERS = ("limit", "fstore")  # no other peer reads a dbt-duckdb warehouse
 GROWTH_PEERS = ("limit", "fstore", "feast-duckdb", "polars", "polars-late")

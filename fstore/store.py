@@ -157,9 +157,10 @@ class FeatureStore:
         time column, which is otherwise ``event_timestamp``, the model's clock, or its only
         timestamp. Request fields of on-demand views are columns of ``entity_df``, too.
         ``include_event_timestamps`` adds ``<view>__event_timestamp``, in UTC. ``plan`` forces how
-        the rows are found (``pairs``, ``bounded``, ``bucketed``, ``asof``) or window features
-        computed (``bands``, ``tiles``, ``mixed``); every plan gives the same rows, and without it
-        the cheapest by what is known is taken for each view (``job.explain()`` says which).
+        the rows are found (``pairs``, ``bounded``, ``bucketed``, ``asof``, ``placed``) or window
+        features computed (``bands``, ``tiles``, ``mixed``); every plan gives the same rows, and
+        without it the cheapest by what is known is taken for each view (``job.explain()`` says
+        which).
 
         A wrong request is refused here, before anything runs.
         """

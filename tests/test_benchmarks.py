@@ -29,7 +29,7 @@ def test_a_small_run_gives_right_rows_and_a_page(tmp_path: Path) -> None:
     ran = [(run["peer"], run["plan"], run.get("rows")) for case in cases for run in case["runs"]]
     assert {rows for peer, _, rows in ran if peer != "limit"} == {"right"}
     assert {plan for peer, plan, _ in ran if peer == "fstore"} == {
-        None, "pairs", "bounded", "bucketed", "asof",
+        None, "pairs", "bounded", "bucketed", "asof", "placed",
     }  # fmt: skip
 
 

@@ -187,7 +187,9 @@ def plans_of(case: Case) -> list[Plan | WindowPlan]:
     every_ttl = all(view.ttl is not None for view in of_rows)
     plans: list[Plan | WindowPlan] = []
     if of_rows:
-        plans += [plan for plan in Plan if every_ttl or plan is not Plan.BUCKETED]
+        hidden = any("rowid" in view.table.columns for view in case.views)  # the rows' numbers
+        can = {Plan.BUCKETED: every_ttl, Plan.PLACED: not hidden}
+        plans += [plan for plan in Plan if can.get(plan, True)]
     if any(is_window for _, is_window in asked):
         plans += WindowPlan
     return plans

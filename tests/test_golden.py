@@ -19,6 +19,7 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 
 from fstore.compile.latest import latest
+from fstore.compile.places import Places
 from fstore.compile.plans import Plan, Taken, Windowed, WindowPlan
 from fstore.compile.point_in_time import point_in_time
 from fstore.compile.request import FeatureRequest, resolve
@@ -144,6 +145,7 @@ def compile_it(golden: Golden, connection: duckdb.DuckDBPyConnection) -> exp.Exp
         computed=request.get("computed", False),
         unique=request.get("unique", False),
         windows=Windowed(WindowPlan(request.get("windows", "bands")), ""),
+        places=Places(*request["places"]) if "places" in request else None,
     )
     if golden.kind == "withheld":
         return withheld(asked.joins[0], relations, Spine(spine, "event_timestamp"), taken)

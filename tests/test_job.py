@@ -252,9 +252,9 @@ def test_a_warehouse_that_is_rebuilt_between(own: fstore.FeatureStore, tmp_path:
         made.explain,
         lambda: [*made.to_batches()],
     ):
-        with pytest.raises(fstore.QueryError, match='column "x" not found'):
+        with pytest.raises(fstore.QueryError, match='does not have a column named "x"'):
             run()
-    with pytest.raises(fstore.OutputError, match='column "x" not found'):
+    with pytest.raises(fstore.OutputError, match='does not have a column named "x"'):
         made.to_parquet(tmp_path / "a.parquet")
     with pytest.raises(fstore.UnknownNameError, match="v:x is not a feature"):
         own.get_historical_features(ONE, ["v:x"])

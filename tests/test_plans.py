@@ -6,6 +6,7 @@ That every plan gives the same rows is held by test_conformance and test_propert
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ from click.testing import CliRunner
 
 import fstore
 from fstore.cli import main
-from fstore.compile.plans import Plan, Sizes, choose
+from fstore.compile.plans import FEW, Plan, Sizes, choose
 from fstore.compile.request import Join
 from fstore.definitions import Duration, FeatureView, Relation
 from tests import harness
 
 COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "v": "BIGINT"}
 META = {"entities": {"user": "k"}, "event_timestamp": "t"}
-SPINE = "SELECT * FROM spine_rows"
+SPINE_SQL = "SELECT k, t AS event_timestamp FROM stats"
 
 
 def make(directory: Path, views: Sequence[harness.View] = (), **counts: str) -> Path:
@@ -82,8 +83,101 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_few_spine_rows_keep_the_pairs(project: Path) -> None:
-    assert taken(project, spine_of(50, 50)).plan is Plan.PAIRS
+def test_for_few_spine_rows_the_winners_are_read_by_number(project: Path) -> None:
+    found = taken(project, spine_of(50, 50))
+    assert found.plan is Plan.PLACED
+    assert found.reason == "50 spine rows are too few for a look at a sample"
+    assert taken(project, f"{SPINE_SQL} WHERE v < {FEW}").plan is Plan.PLACED
+    assert taken(project, f"{SPINE_SQL} WHERE v <= {FEW}").plan is not Plan.PLACED
+
+
+def test_few_spine_rows_keep_the_pairs_of_rows_without_numbers(project: Path) -> None:
+    assert taken(project, spine_of(50, 50), "filtered").plan is Plan.PAIRS
+
+
+@pytest.mark.parametrize(
+    ("select", "numbered"),
+    [
+        ("SELECT * FROM read_parquet('one.parquet')", True),
+        ("(SELECT k, t, v FROM read_parquet('one.parquet') AS rows)", True),
+        ("SELECT * FROM read_parquet('*.parquet')", False),
+        ("SELECT * FROM read_parquet(['one.parquet'])", False),
+        ("SELECT * FROM read_parquet('one.parquet', union_by_name = true)", False),
+        ("SELECT k, t, v + 0 AS v FROM read_parquet('one.parquet')", False),
+        ("SELECT k, t, -v AS v FROM read_parquet('one.parquet')", False),
+        ("SELECT DISTINCT * FROM read_parquet('one.parquet')", False),
+        ("SELECT * EXCLUDE (v), v FROM read_parquet('one.parquet')", False),
+        ("SELECT * FROM read_parquet('one.parquet') WHERE v > 0", False),
+        ("SELECT * FROM read_parquet('one.parquet') USING SAMPLE 50%", False),
+        ("SELECT * FROM read_parquet('one.parquet') LIMIT 1", False),
+        ("SELECT *, file_row_number FROM read_parquet('one.parquet')", False),
+        ("SELECT * FROM stats", False),
+    ],
+)
+def test_a_view_of_one_file_is_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, select: str, numbered: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the view is made; a job finds the file from the project
+    views = [
+        harness.View("stats", COLUMNS, meta=META),
+        harness.View("filed", {}, meta=META, select="SELECT * FROM stats"),
+    ]
+    project = make(tmp_path, views, stats=spread(20, 10))
+    with duckdb.connect(str(project / harness.WAREHOUSE)) as connection:
+        for file in ("one", "two"):
+            connection.execute(f"COPY stats TO '{tmp_path / file}.parquet'")
+        connection.execute(f"CREATE OR REPLACE VIEW filed AS {select}")
+    monkeypatch.chdir("/")
+    assert (taken(project, spine_of(5, 5), "filed").plan is Plan.PLACED) is numbered
+
+
+def test_without_numbers_rows_are_not_placed(project: Path) -> None:
+    with pytest.raises(fstore.RequestError, match=r"joined \(models/joined.sql\) has none"):
+        taken(project, spine_of(5, 5), "joined", plan="placed")
+
+
+LATE = """
+SELECT i % 7 AS k, TIMESTAMP '2024-01-01' + to_hours(i * 37 % 2000) AS t, i * 13 % 5 AS v,
+  CASE WHEN i % 11 THEN TIMESTAMP '2024-01-01' + to_hours(i * 41 % 2500) END AS loaded, i % 3 AS w
+FROM range(5000) AS rows(i)
+"""
+
+
+@pytest.mark.parametrize("clock", [{}, {"created_timestamp": "loaded"}, {"delay": "3 hours"}])
+def test_rows_of_a_file_are_the_same_by_every_plan(tmp_path: Path, clock: dict[str, str]) -> None:
+    file = tmp_path / "late.parquet"
+    with duckdb.connect() as connection:  # many rows tie, and of some row groups none is fetched
+        connection.execute(f"COPY ({LATE}) TO '{file}' (ROW_GROUP_SIZE 2048)")
+    meta = META | {"ttl": "30 days"} | clock
+    select = f"SELECT * FROM read_parquet('{file}')"
+    project = make(tmp_path / "project", [harness.View("late", {}, meta=meta, select=select)])
+    spine = spine_of(400, 9)
+    with fstore.FeatureStore(project) as store:
+
+        def rows(plan: str | None) -> list[dict[str, Any]]:
+            job = store.get_historical_features(spine, ["late:v", "late:w"], plan=plan)
+            assert plan or job.plans["late"].plan is Plan.PLACED
+            return job.to_arrow().to_pylist()
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fstore.errors.FstoreWarning)
+            found = [rows(plan) for plan in (None, *Plan)]
+    assert all(each == found[0] for each in found)
+    assert sum(row["v"] is not None for row in found[0]) > 100
+
+
+def test_a_file_that_is_replaced_meanwhile_is_no_answer(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (FROM ({spread(20, 10)}) AS rows(k, t, v)) TO '{file}'")
+    select = f"SELECT * FROM read_parquet('{file}')"
+    project = make(tmp_path / "project", [harness.View("filed", {}, meta=META, select=select)])
+    with fstore.FeatureStore(project) as store:
+        batches = store.get_historical_features(spine_of(5, 5), ["filed"]).to_batches()
+        assert next(batches).num_rows == 5
+        file.touch()
+        with pytest.raises(fstore.errors.QueryError, match="was written to while it was read"):
+            next(batches)
 
 
 def test_few_rows_a_key_are_compared_with_all(project: Path) -> None:
@@ -182,9 +276,9 @@ def test_bucketed_needs_a_ttl(project: Path) -> None:
 
 def test_explain_says_which_plan_and_why(project: Path) -> None:
     with fstore.FeatureStore(project) as store:
-        text = store.get_historical_features(spine_of(50, 50), ["stats"]).explain()
+        text = store.get_historical_features(spine_of(50, 50), ["filtered"]).explain()
         forced = store.get_historical_features(spine_of(50, 50), ["stats"], plan="asof").explain()
-    assert text.startswith("stats: pairs (about ")
+    assert text.startswith("filtered: pairs (about ")
     assert "s of one core (bounded " in text
     assert forced.startswith("stats: asof (asked for by plan=)")
     assert "\n╭─ CTE ─" in forced  # DuckDB's own plan

@@ -31,7 +31,7 @@ from tests import cases, harness, oracle
 ASKED = int(os.environ.get("FSTORE_EXAMPLES", "0"))
 SHRINK = bool(os.environ.get("FSTORE_SHRINK"))  # an example is a project: this takes minutes
 SHARDS = 4  # so that two workers share the work
-OFFLINE_EXAMPLES = (ASKED or 288) // SHARDS  # of eight cases each
+OFFLINE_EXAMPLES = (ASKED or 360) // SHARDS  # of eight cases each
 ONLINE_EXAMPLES = (ASKED or 48) // SHARDS
 
 START = datetime(2024, 1, 1)

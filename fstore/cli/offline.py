@@ -36,8 +36,8 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--plan",
             metavar="PLAN",
-            help="Force how rows are found (pairs, bounded, bucketed, asof) or windows computed "
-            "(bands, tiles, mixed); all give the same. [default: the cheapest a view]",
+            help="Force how rows are found (pairs, bounded, bucketed, asof, placed) or windows "
+            "computed (bands, tiles, mixed); all give the same. [default: the cheapest a view]",
         ),
         click.option(
             "--include-event-timestamps",

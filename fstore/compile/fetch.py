@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from fstore.compile.clocks import arrives_by_row
-from fstore.compile.find import FOUND, ROW, Search, pairs_name
+from fstore.compile.find import FOUND, ROW, Search, pairs_name, places_name
 from fstore.compile.sql import cte, joined, quoted, select, table_as
 from fstore.compile.ties import rows_of, several, without_ties
 from fstore.compile.visibility import (
@@ -22,7 +22,8 @@ def fetched(
 ) -> list[exp.CTE]:
     """Return the CTEs that end in ``<join>_rows``: place, features, E.
 
-    ``first`` fetches them, ties and all: :func:`matches` or :func:`winning_pairs`. ``unique`` says
+    ``first`` fetches them, ties and all: :func:`matches`, :func:`winning_pairs` or
+    :func:`rows_at_places`. ``unique`` says
     that no two rows of the view have equal keys and E, so that there are no ties. Otherwise the
     greatest is kept of the rows of each spine row that fetched more than one; where nothing is
     tied, which two counts tell, that costs next to nothing. What settles a tie is fetched again,
@@ -83,6 +84,29 @@ def winning_pairs(search: Search, features: tuple[str, ...]) -> exp.Select:
     ]
     query = select(_columns(search, features), table_as(search.found, FOUND))
     query.append("joins", joined(table_as(pairs_name(search), ROW), on))
+    return query
+
+
+def rows_at_places(search: Search, features: tuple[str, ...]) -> exp.Select:
+    """Return the rows that have the numbers that were found.
+
+    The number is the only condition: then the engine knows, before it reads a feature, which rows
+    it needs none of.
+    """
+    assert search.places is not None, "the plan was taken for rows that are numbered"
+    clocks, number = search.clocks, search.places.number
+    kept = kept_columns(search.join.view, search.built, features)
+    recorded = [quoted(clocks.recorded, FOUND)] if clocks.recorded else []
+    values = [
+        quoted(search.names.row, FOUND),
+        *(quoted(column, ROW) for column in kept),
+        quoted(clocks.event_time, FOUND),
+        *recorded,
+    ]
+    query = select(values, table_as(places_name(search), FOUND))
+    same = exp.EQ(this=quoted(search.names.place, FOUND), expression=quoted(number, ROW))
+    rows = exp.alias_(search.source(), ROW, table=True, quoted=True)
+    query.append("joins", joined(rows, [same]))
     return query
 
 

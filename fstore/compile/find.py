@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from fstore.compile.clocks import Clocks, arrives_by_row, stamped
+from fstore.compile.places import Places
 from fstore.compile.request import Join
 from fstore.compile.spine import NAME, Spine, SpineNames, asked_keys, from_spine
 from fstore.compile.sql import (
@@ -26,6 +27,7 @@ from fstore.compile.sql import (
     table_of,
 )
 from fstore.compile.visibility import (
+    arrived,
     at_same_time,
     fresh,
     happened_by,
@@ -46,7 +48,8 @@ FOUND = "found"  # the alias of what was found for a spine row
 class Search:
     """One join of a request with the names that its part of the query uses.
 
-    ``computed`` names the CTE that holds the view's rows where reading it means computing it.
+    ``computed`` names the CTE that holds the view's rows where reading it means computing it;
+    ``places`` says how they are numbered, where the plan reads them by number.
     """
 
     join: Join
@@ -54,6 +57,7 @@ class Search:
     spine: Spine
     names: SpineNames
     computed: str | None = None
+    places: Places | None = None
 
     @property
     def clocks(self) -> Clocks:
@@ -71,7 +75,8 @@ class Search:
         """Return the view's rows, as they were built."""
         if self.computed is not None:
             return exp.table_(self.computed, quoted=True)
-        return table_of(self.join.view.relation)
+        numbered = self.places.rows() if self.places else None
+        return table_of(self.join.view.relation) if numbered is None else numbered
 
     def rows(self, kept: tuple[str, ...] = ()) -> exp.Expr:
         """Return the view's rows with their clocks, under the alias ``row``."""
@@ -163,22 +168,66 @@ def asof(search: Search) -> list[exp.CTE]:
 
     Only rows whose key the spine asks for are put in order.
     """
-    view, clocks, names = search.join.view, search.clocks, search.names
-    name = f"{search.join.name}_asked"
-    source = search.source()
-    ctes: list[exp.CTE] = []
-    if search.join.keys:
-        needed = dict.fromkeys((*view.join_keys, view.event_timestamp))
-        if view.created_timestamp:
-            needed[view.created_timestamp] = None
-        rows = select(
-            [quoted(column, ROW) for column in needed],
-            exp.alias_(source, ROW, table=True, quoted=True),
-        )
-        rows.append("joins", joined(table_as(NAME, names.alias), search.same_keys(), kind="SEMI"))
-        ctes.append(cte(name, rows))
-        source = exp.table_(name, quoted=True)
+    if not search.join.keys:
+        return [_looked_up(search, search.source())]
+    asked = cte(asked_name(search), _asked_rows(search))
+    return [asked, _looked_up(search, exp.table_(asked_name(search), quoted=True))]
 
+
+def placed(search: Search) -> list[exp.CTE]:
+    """Do as :func:`asof`, and keep the numbers of the rows whose key is asked for.
+
+    What ends in ``<join>_places`` is ``found`` with the numbers, and the A, of all rows that have
+    the keys and the E that were found and are known: several, where rows tie.
+    """
+    names, asked = search.names, asked_name(search)
+    assert search.places is not None, "the plan was taken for rows that are numbered"
+    rows = _asked_rows(search)
+    rows.select(aliased(quoted(search.places.number, ROW), names.place), copy=False)
+    source = exp.table_(asked, quoted=True)
+    found = _looked_up(search, source.copy())
+
+    numbered = stamped(search.join.view, search.built, (names.place,), source)
+    on = search.as_found()
+    if arrives_by_row(search.join.view):
+        on.append(arrived(search.clocks, ROW, quoted(names.as_of, FOUND)))
+    values = [quoted(names.row, FOUND), quoted(search.clocks.event_time, FOUND)]
+    if search.clocks.recorded:
+        values.append(quoted(search.clocks.recorded, ROW))
+    query = select([*values, quoted(names.place, ROW)], table_as(search.found, FOUND))
+    query.append("joins", joined(subquery_as(numbered, ROW), on))
+    return [cte(asked, rows, kept=True), found, cte(places_name(search), query, kept=True)]
+
+
+def asked_name(search: Search) -> str:
+    """Return the name of the CTE of the rows whose key the spine asks for."""
+    return f"{search.join.name}_asked"
+
+
+def places_name(search: Search) -> str:
+    """Return the name of the CTE that :func:`placed` keeps the winners' row numbers in."""
+    return f"{search.join.name}_places"
+
+
+def _asked_rows(search: Search) -> exp.Select:
+    """Return keys and clocks of the rows whose key the spine asks for; without keys, of all."""
+    view = search.join.view
+    needed = dict.fromkeys((*view.join_keys, view.event_timestamp))
+    if view.created_timestamp:
+        needed[view.created_timestamp] = None
+    rows = select(
+        [quoted(column, ROW) for column in needed],
+        exp.alias_(search.source(), ROW, table=True, quoted=True),
+    )
+    if search.join.keys:
+        spine = table_as(NAME, search.names.alias)
+        rows.append("joins", joined(spine, search.same_keys(), kind="SEMI"))
+    return rows
+
+
+def _looked_up(search: Search, source: exp.Expr) -> exp.CTE:
+    """Return ``found``: each spine row's time looked up among the times of ``source``."""
+    view, clocks = search.join.view, search.clocks
     if arrives_by_row(view):
         ordered = newest_known(view, search.built, source)
         since = visible_since(clocks, ROW, search.as_of)
@@ -186,13 +235,13 @@ def asof(search: Search) -> list[exp.CTE]:
         ordered = stamped(view, search.built, (), source)
         since = happened_by(clocks, ROW, reach(view, search.as_of))
     event_time = quoted(clocks.event_time, ROW)
-    query = select([*search.asked(), event_time], from_spine(names))
+    query = select([*search.asked(), event_time], from_spine(search.names))
     on = [*search.same_keys(), since]
     query.append("joins", joined(subquery_as(ordered, ROW), on, method="ASOF"))
     within = fresh(view, clocks, ROW, search.as_of)
     if within:
         query.where(*within, copy=False)
-    return [*ctes, cte(search.found, query, kept=True)]
+    return cte(search.found, query, kept=True)
 
 
 def pairs(search: Search, features: tuple[str, ...]) -> list[exp.CTE]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fstore.compile.places import Places
 from fstore.compile.request import FeatureRequest, Join, columns_asked, windows_asked
 from fstore.errors import RequestError, did_you_mean
 
@@ -16,6 +17,7 @@ class Plan(StrEnum):
     BOUNDED = "bounded"
     BUCKETED = "bucketed"
     ASOF = "asof"
+    PLACED = "placed"
 
 
 class WindowPlan(StrEnum):
@@ -59,7 +61,8 @@ class Taken:
     """The plan taken for a join, and why.
 
     ``computed``: the view is more than a scan, and is computed once. ``unique``: its rows are known
-    to have no ties on keys and E.
+    to have no ties on keys and E. ``places`` says how its rows are numbered, for the plan that
+    needs it.
     """
 
     plan: Plan
@@ -69,6 +72,7 @@ class Taken:
     spine_rows: int | None = None  # None where they were not counted
     windows: Windowed | None = None  # where windows are asked of it
     rows: bool = True  # False where nothing but windows is
+    places: Places | None = None
 
 
 def plan_named(name: str | None) -> Plan | WindowPlan | None:
@@ -115,6 +119,10 @@ def check_forced(request: FeatureRequest, plan: Plan | WindowPlan | None) -> Non
             "it a ttl, or take another plan."
         )
 
+
+# Spine rows up to which the look at a sample, for which DuckDB reads the columns of a Parquet file
+# whole, takes longer than the best plan would save.
+FEW = 3_000
 
 # Nanoseconds of one core, roughly, from trials on tables and Parquet of 5 million rows. How well
 # they choose is measured: docs/benchmarks.md has the plan chosen beside every plan forced.
@@ -163,6 +171,29 @@ def choose(
     cheapest = min(found, key=lambda plan: found[plan])
     reason = _why(cheapest, sizes, found)
     return Taken(cheapest, reason, computed, unique, sizes.spine_rows)
+
+
+def without_look(
+    join: Join, places: Places | None, forced: Plan | None, spine_rows: int | None, *, unique: bool
+) -> Taken | None:
+    """Return the plan for what needs no look at a sample; None where there is something to choose.
+
+    ``spine_rows`` are at most so many, None where that is unknown. The rows of a few keys are put
+    in order in any case, however many they are, and only the winners are read.
+    """
+    if forced is Plan.PLACED:
+        if places is None:
+            view = join.view
+            raise RequestError(
+                f"plan 'placed' fetches rows by their numbers, and {view.reference} ({view.file}) "
+                "has none: it is neither a table of DuckDB nor a view of all rows of one local "
+                "Parquet file. Take another plan."
+            )
+        return Taken(forced, "asked for by plan=", unique=unique, places=places)
+    if forced is None and places and join.keys and spine_rows is not None and spine_rows <= FEW:
+        reason = f"{spine_rows:,} spine rows are too few for a look at a sample"
+        return Taken(Plan.PLACED, reason, unique=unique, spine_rows=spine_rows, places=places)
+    return None
 
 
 # Events of an average key of which the windows of this many spine rows hold each: from here on it

@@ -9,7 +9,7 @@ from sqlglot import exp
 from fstore.compile import find
 from fstore.compile.beside import Beside
 from fstore.compile.computed import ZONED_TIME, Computed, type_of
-from fstore.compile.fetch import fetched, matches, winning_pairs
+from fstore.compile.fetch import fetched, matches, rows_at_places, winning_pairs
 from fstore.compile.find import Search
 from fstore.compile.on_demand import Place, times_read, values_ctes
 from fstore.compile.plans import Plan, Taken
@@ -33,6 +33,7 @@ FIND = {
     Plan.BOUNDED: find.bounded,
     Plan.BUCKETED: find.bucketed,
     Plan.PAIRS: find.bounded,  # where the features of the pairs are not wanted
+    Plan.PLACED: find.asof,  # the same
 }
 
 
@@ -66,7 +67,8 @@ def point_in_time(
     for join in request.joins:
         taken = plans[join.name]
         computed = _computed_name(join.view, taken)
-        search = Search(join, columns[join.view.reference], spine, names, computed)
+        built = columns[join.view.reference]
+        search = Search(join, built, spine, names, computed, taken.places)
         features = columns_asked(request, join)
         if features or timed is None or join.name in timed:
             ctes += found_and_fetched(search, taken, features)
@@ -119,6 +121,8 @@ def found_and_fetched(search: Search, taken: Taken, features: tuple[str, ...]) -
     """Return the CTEs of one join, by the plan that was taken for it."""
     if taken.plan is Plan.PAIRS:
         found, first = find.pairs(search, features), winning_pairs(search, features)
+    elif taken.plan is Plan.PLACED:
+        found, first = find.placed(search), rows_at_places(search, features)
     else:
         found, first = FIND[taken.plan](search), matches(search, features)
     return found + fetched(search, features, first, unique=taken.unique)

@@ -54,6 +54,7 @@ class SpineNames:
     row: str
     as_of: str
     stretch: str
+    place: str
 
     @classmethod
     def of(cls, joins: Sequence[Join | Computed], columns: Columns, spine: Spine) -> SpineNames:
@@ -65,6 +66,7 @@ class SpineNames:
             row=unused("spine_row", taken),
             as_of=unused("as_of", taken),
             stretch=unused("stretch", taken),
+            place=unused("place", taken),
         )
 
 

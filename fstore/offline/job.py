@@ -28,6 +28,7 @@ from fstore.errors import (
     SpineError,
 )
 from fstore.frames import arrow_to_pandas
+from fstore.offline.places import unchanged
 from fstore.offline.progress import run
 from fstore.offline.spine import Frame
 from fstore.offline.stream import batches
@@ -185,7 +186,14 @@ class RetrievalJob:
     def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with open_warehouse(self.project) as connection:
             put_spine(connection, self.spine_sql, self.registered)
-            yield connection
+            with unchanged(self._files_by_number, self.project.directory):
+                yield connection
+
+    @property
+    def _files_by_number(self) -> list[str]:
+        """The files that the query reads by the numbers of their rows."""
+        places = [taken.places for taken in self.plans.values() if taken.places]
+        return sorted({place.file for place in places if place.file is not None})
 
     def _warn_of_withheld(self, connection: duckdb.DuckDBPyConnection) -> None:
         for join, sql in self.withheld:

@@ -115,7 +115,15 @@ def retrieval_job(
         assert asked is not None
         check_time(asked)
         spine = Spine(columns, asked.name, position, names if frame is None else ())
-        plans = plans_for(connection, request, built, spine, forced)
+        plans = plans_for(
+            connection,
+            project,
+            request,
+            built,
+            spine,
+            forced,
+            None if registered is None else registered.num_rows,
+        )
         query = point_in_time(
             request, built, spine, plans, include_event_timestamps=include_event_timestamps
         )

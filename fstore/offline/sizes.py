@@ -5,22 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import duckdb
 
 from fstore.compile.find import Search
-from fstore.compile.plans import Plan, Sizes, Taken, WindowPlan, choose, choose_windows
+from fstore.compile.plans import (
+    FEW,
+    Plan,
+    Sizes,
+    Taken,
+    WindowPlan,
+    choose,
+    choose_windows,
+    without_look,
+)
 from fstore.compile.request import Columns, FeatureRequest, Join, columns_asked, windows_asked
 from fstore.compile.sizes import estimate, share_to_look_at
 from fstore.compile.spine import Spine, SpineNames
 from fstore.compile.sql import render, select_all
 from fstore.compile.visibility import settles_ties
 from fstore.definitions import Duration, FeatureView
+from fstore.offline.places import places_of
 from fstore.offline.progress import run
+from fstore.project import Project
 
 SPINE_ROWS = "SELECT * FROM temp.main.entity_df"
+SPINE_COUNT = "SELECT count(*) FROM (FROM temp.main.entity_df LIMIT $1)"
 LOOKING = "Looking at a sample"
 # The operators of what is read as it is stored: reading it once more costs a scan, no work.
 _SCANS = ("SCAN", "PROJECTION", "FILTER", "READ_", "TABLE_FUNCTION")
@@ -29,28 +41,37 @@ _ORDERS = ("ORDER_BY", "LIMIT", "TOP_N")  # a spine's, which its rows' places ne
 
 def plans_for(
     connection: duckdb.DuckDBPyConnection,
+    project: Project,
     request: FeatureRequest,
     columns: Columns,
     spine: Spine,
     forced: Plan | WindowPlan | None,
+    spine_rows: int | None,
 ) -> dict[str, Taken]:
     """Return the plan to take for each join, by its name.
 
-    Looks at a sample of each view; a plan forced for all that is asked of it asks nothing. A spine
-    that is more than a scan is not run for this.
+    Looks at a sample of each view; neither a plan forced for all that is asked of it nor a short
+    spine asks for that. ``spine_rows`` is None for a spine that is SQL; where that is more than a
+    scan, it is not run for this.
     """
-    sources = {
-        view: stored(connection, select_all(view.relation))
-        for view in dict.fromkeys(join.view for join in request.joins)
-    }
     for_rows = forced if isinstance(forced, Plan) else None
     for_windows = forced if isinstance(forced, WindowPlan) else None
-    can_look = stored(connection, SPINE_ROWS, (*_SCANS, *_ORDERS)) is not None
+    can_look = spine_rows is not None or (
+        stored(connection, SPINE_ROWS, (*_SCANS, *_ORDERS)) is not None
+    )
+    if can_look and spine_rows is None:
+        ((spine_rows,),) = connection.execute(SPINE_COUNT, [FEW + 1]).fetchall()
     names = SpineNames.of(request.joins, columns, spine)
+    views = list(dict.fromkeys(join.view for join in request.joins))
+    places = places_of(connection, views, columns, project.directory)
     unique = _unique(connection, request, columns)
 
+    @cache
+    def source_of(view: FeatureView) -> Stored | None:
+        return stored(connection, select_all(view.relation))
+
     def looked_at(join: Join, look_back: Duration | None, features: int) -> Sizes | None:
-        source = sources[join.view]
+        source = source_of(join.view)
         if not can_look or not join.keys or source is None:
             return None
         within = replace(join, view=replace(join.view, ttl=look_back))
@@ -59,18 +80,22 @@ def plans_for(
 
     taken = {}
     for join in request.joins:
+        view, no_ties = join.view, join.view in unique
         windows = windows_asked(request, join)
         features = len(columns_asked(request, join))
-        sizes = wide = None
+        sizes = wide = one = None
         if windows and for_windows is None:
             longest = max((it.window for it in windows), key=lambda it: it.seconds)
             wide = looked_at(join, longest, features)
-        if features and for_rows is None:
-            sizes = looked_at(join, join.view.ttl, features)
-        elif wide is not None:
-            sizes = replace(wide, visible=None, stretched=None)
-        computed = sources[join.view] is None
-        one = choose(join, sizes, for_rows, computed=computed, unique=join.view in unique)
+        if features or for_rows is Plan.PLACED:
+            one = without_look(join, places.get(view), for_rows, spine_rows, unique=no_ties)
+        if one is None:
+            if features and for_rows is None:
+                sizes = looked_at(join, view.ttl, features)
+            elif wide is not None:
+                sizes = replace(wide, visible=None, stretched=None)
+            computed = source_of(view) is None
+            one = choose(join, sizes, for_rows, computed=computed, unique=no_ties)
         if windows:
             found = choose_windows(join, wide, for_windows)
             one = replace(one, windows=found, rows=features > 0)

@@ -123,10 +123,12 @@ def describe(
 
     Raises NotBuiltError where the relation is not in this target's warehouse.
     """
-    return {
+    columns = {
         view.reference: columns_of(connection, view.reference, view.relation, target)
         for view in views
     }
+    sessions.set_reading_ahead(connection)
+    return columns
 
 
 def columns_of(
