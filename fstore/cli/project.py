@@ -10,7 +10,8 @@ import click
 from fstore.cli import show
 from fstore.cli.on_demand import describe_on_demand
 from fstore.cli.options import as_json, opens_store
-from fstore.definitions import FeatureView
+from fstore.compile.window_types import feature_type
+from fstore.definitions import FeatureView, WindowFeature
 
 if TYPE_CHECKING:
     from fstore.store import FeatureStore
@@ -162,25 +163,35 @@ def describe(store: FeatureStore, feature_view: str, as_json: bool) -> None:
         "ttl": None if view.ttl is None else str(view.ttl),
         "online": view.online,
         "snapshot": view.snapshot is not None,
+        "event_key": ", ".join(view.event_key) or None,
     }
-    features = (
-        {}
-        if columns is None
-        else {
-            column.name: column.type
-            for column in columns
-            if column.name in view.feature_names(columns)
-        }
-    )
+    features = {}
+    if columns is not None:
+        names = view.feature_names(columns)
+        features = {name: feature_type(view, columns, name) for name in names}
+    windows = {feature.name: _window(feature) for feature in view.windows}
     if as_json:
-        show.as_json(facts | {"built": columns is not None, "features": features})
+        more = {"windows": windows} if windows else {}
+        show.as_json(facts | {"built": columns is not None, "features": features} | more)
         return
     show.facts({name: value for name, value in facts.items() if value is not None})
     click.echo()
     if columns is None:
         click.echo(f"It is not built yet. Run: dbt build --select {view.reference}")
+    elif windows:
+        rows = [(name, kind, windows[name]) for name, kind in features.items()]
+        show.table(None, ["feature", "type", "of the events of"], rows)
     else:
         show.table(None, ["feature", "type"], list(features.items()))
+
+
+def _window(feature: WindowFeature) -> str:
+    """Return in words which events a window feature is computed from, and how."""
+    what = f"{feature.function} of {feature.column}" if feature.column else feature.function
+    words = f"the last {feature.window}: {what}"
+    if feature.where is not None:
+        words += f" where {feature.where}"
+    return words if feature.hop is None else f"{words}, in hops of {feature.hop}"
 
 
 def _counted(count: int, what: str) -> str:

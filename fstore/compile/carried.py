@@ -11,7 +11,7 @@ from zlib import crc32
 
 from sqlglot import exp
 
-from fstore.compile.sql import aliased, render, select, subquery_as
+from fstore.compile.sql import aliased, render, select, subquery_as, table_of
 from fstore.compile.types import find_column, unused
 from fstore.compile.window_types import columns_of, filter_of
 from fstore.definitions import Column, FeatureView
@@ -87,6 +87,15 @@ def flagged(view: FeatureView, columns: tuple[Column, ...], source: exp.Expr) ->
 def flags_of(view: FeatureView, columns: tuple[Column, ...], table: str) -> str:
     """Return the query for the :func:`flags` of the rows of a table, in their order."""
     return render(select(_met(view, flags(view, columns)), exp.table_(table, quoted=True)))
+
+
+def conditions_of(view: FeatureView, columns: tuple[Column, ...]) -> str | None:
+    """Return the query for the :func:`flags` of the built relation; None where there are none.
+
+    An engine that describes it has bound the conditions: their types are right, too.
+    """
+    named = flags(view, columns)
+    return render(select(_met(view, named), table_of(view.relation))) if named else None
 
 
 def _met(view: FeatureView, named: Sequence[Column]) -> list[exp.Expr]:

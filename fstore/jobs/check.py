@@ -8,7 +8,7 @@ from fstore.definitions import Column, FeatureView, OnDemandView, Registry
 from fstore.errors import FstoreError, MissingFileError, Problem, RelationError
 from fstore.jobs.on_demand import HowComputed, checked, how_computed
 from fstore.manifest import load_declarations
-from fstore.offline.warehouse import describe, open_warehouse
+from fstore.offline.warehouse import check_conditions, describe, open_warehouse
 from fstore.project import Project
 
 
@@ -49,7 +49,9 @@ def _built(project: Project, registry: Registry, findings: list[Finding]) -> Col
         with open_warehouse(project) as connection:
             for view in registry.feature_views:
                 try:
-                    columns |= describe(connection, [view], project.target)
+                    built = describe(connection, [view], project.target)
+                    columns |= built
+                    check_conditions(connection, view, built[view.reference])
                 except FstoreError as wrong:
                     problem = Problem(view.declared_in, view.reference, "", str(wrong))
                     findings.append(Finding(problem, is_error=True))

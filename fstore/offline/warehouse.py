@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from fstore.compile import session
+from fstore.compile.carried import conditions_of
 from fstore.compile.sql import select_all
 from fstore.definitions import Column, FeatureView, Relation
 from fstore.errors import (
@@ -139,6 +140,27 @@ def columns_of(
         return columns_of_query(connection, select_all(relation))
     except duckdb.Error as error:
         raise _why(connection, name, relation, target, error) from error
+
+
+def check_conditions(
+    connection: duckdb.DuckDBPyConnection, view: FeatureView, columns: tuple[Column, ...]
+) -> None:
+    """Raise QueryError where a ``where`` of the view cannot be bound to its built relation.
+
+    What the declaration alone shows to be wrong is said elsewhere.
+    """
+    try:
+        query = conditions_of(view, columns)
+    except ValueError:
+        return
+    try:
+        if query is not None:
+            columns_of_query(connection, query)
+    except duckdb.Error as error:
+        raise QueryError(
+            f"{view.reference} ({view.file}): a where of its aggregations cannot be computed. "
+            f"DuckDB: {error}"
+        ) from error
 
 
 def columns_of_query(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:

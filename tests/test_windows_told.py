@@ -1,0 +1,67 @@
+"""What a person is told of windows: describe, list, check, and what is refused before it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fstore import DeclarationError, FeatureStore
+from fstore.cli import main
+from tests.harness import View, make_project
+
+COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "id": "BIGINT", "x": "BIGINT", "y": "VARCHAR"}
+META = {"entities": {"u": "k"}, "event_timestamp": "t", "event_key": "id"}
+LATE = {"windows": ["1 hour"], "where": "x > 15", "name": "late", "hop": "5 minutes"}
+SUM = {"column": "x", "functions": ["sum"], "windows": ["7 days"]}
+
+
+def project(directory: Path, *aggregations: Any) -> Path:
+    meta = META | {"aggregations": list(aggregations)}
+    return make_project(directory, [View("clicks", COLUMNS, [], meta)])
+
+
+def run(directory: Path, *words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(main, [*words, "--project-dir", str(directory)])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_describe_says_of_which_events_each_feature_is(tmp_path: Path) -> None:
+    directory = project(tmp_path, SUM, LATE)
+    told = run(directory, "describe", "clicks")
+    assert "event_key          id" in told
+    assert "x_sum_7d       BIGINT  the last 7 days: sum of x" in told
+    assert "the last 1 hour: count where x > 15, in hops of 5 minutes" in told
+    facts = json.loads(run(directory, "describe", "clicks", "--json"))
+    assert facts["features"] == {"x_sum_7d": "BIGINT", "late_count_1h": "BIGINT"}
+    assert facts["windows"]["x_sum_7d"] == "the last 7 days: sum of x"
+
+
+def test_check_finds_a_condition_that_duckdb_cannot_compute(tmp_path: Path) -> None:
+    directory = project(tmp_path, LATE | {"where": "y > 15 and len(x) = 3"})
+    told = run(directory, "check", code=1)
+    assert "clicks (models/clicks.sql): a where of its aggregations cannot be computed" in told
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (SUM | {"column": "y"}, "x|sum needs a number or a boolean; cast it in the model"),
+        (SUM | {"column": "z"}, "z is not a column of the built relation"),
+        (LATE | {"where": "z > 1"}, "names z, which is not a column"),
+        (LATE | {"where": "x >"}, "is not SQL that can be read"),
+        (LATE | {"where": "sum(x) > 1"}, "which looks at several events"),
+        (LATE | {"where": "x > (select 1)"}, "holds a subquery"),
+        (LATE | {"where": "t > now()"}, "which is another value each time"),
+    ],
+)
+def test_what_the_built_relation_shows_to_be_wrong(tmp_path: Path, entry: Any, words: str) -> None:
+    directory = project(tmp_path, entry)
+    told = run(directory, "check", code=1)
+    assert words.rpartition("|")[2] in told
+    with FeatureStore(directory) as store, pytest.raises((DeclarationError, KeyError)):
+        store.materialize()
