@@ -81,11 +81,13 @@ def _opening(results: dict[str, Any]) -> Iterator[str]:
         "of the whole process."
     )
     libraries = ", ".join(f"{name} {it}" for name, it in sorted(results["versions"].items()))
-    scale = results["scale"]
+    load, scale = results["load"], results["scale"]
     small = "" if scale == 1 else f" **All counts are {scale:g} of what the text says.**"
     yield (
         f"{machine['cores']} cores of {machine['processor']}, "
-        f"{machine['memory_bytes'] / 1e9:.0f} GB, {machine['system']}; {libraries}.{small}"
+        f"{machine['memory_bytes'] / 1e9:.0f} GB, {machine['system']}; {libraries}. "
+        f"The load of the machine was {load:.1f} when it began: where that is much above 0, others "
+        f"worked on it, and only cpu compares.{small}"
     )
 
 
@@ -111,6 +113,12 @@ def _goals(parts: dict[str, Any]) -> Iterator[str]:
             rows.append((f"growth with {part}: exponent", _exponent(parts, part), "≤ 1.1"))
     if rows:
         yield "## Goals"
+        yield (
+            "The memory is a goal missed: a range join streams its pairs through one aggregate, "
+            "and both it and we hold little but the spine and its features; tiles are more. "
+            "Beside subqueries, which hold every pair, it is another matter. On even keys the "
+            "speed is missed too: nothing there is asked twice."
+        )
         yield table(
             ("goal", "measured", "wanted", ""),
             ((what, number(value), aim, _verdict(value, aim)) for what, value, aim in rows),
