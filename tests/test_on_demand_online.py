@@ -271,7 +271,13 @@ def test_windows_are_inputs_like_any_feature(tmp_path: Path) -> None:
         inputs=["stats:x_sum_3d", "stats:x_count_3d"],
         request={"n": "int"},
     )
-    online = Online(tmp_path, [stats(rows, aggregations=[sums], event_key=["y"]), view])
+    aged = on_demand(
+        "aged",
+        "select date_diff('hour', stats__event_timestamp, event_timestamp) + x_count_3d as age "
+        "from inputs",
+        inputs=["stats:x_count_3d"],
+    )
+    online = Online(tmp_path, [stats(rows, aggregations=[sums], event_key=["y"]), view, aged])
     online.materialize()
     answer = online.get(["od"], [{"k": key, "n": 1} for key in (1, 2)]).to_dict()
     assert answer == {"k": [1, 2], "mean": [8.0, None], "more": [4, 1]}
@@ -286,6 +292,9 @@ def test_windows_are_inputs_like_any_feature(tmp_path: Path) -> None:
     )
     times = stamped.to_arrow()["od__event_timestamp"].to_pylist()
     assert times == [datetime(2024, 1, 9, tzinfo=UTC), None]
+    ages = FeatureStore(tmp_path).get_historical_features(spine, ["aged"]).to_arrow()["age"]
+    assert ages.to_pylist() == [27, None]
+    assert online.get(["aged"], [{"k": 1}, {"k": 2}]).to_dict()["age"] == [27, None]
 
 
 # What a generation carries.

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -156,6 +157,13 @@ def expressions(kind: str, depth: int) -> st.SearchStrategy[str]:
                 for form in ("({} is null)", "({} is not null)")
             ),
             made("({} between {} and {})", "float", "float", "float"),
+            made("({} between {} and {})", "float", "whole", "float"),
+            made("({} in (0, {}, 0.5, null))", "float", "whole"),
+            made("({} in (0, {}, null))", "whole", "whole"),
+            made("({} > 0.5)", "whole"),
+            made("({} = 127.0)", "whole"),
+            made("({} <> 9223372036854775807.0)", "whole"),
+            made("({} is distinct from null)", "whole"),
             made("({} between {} and {})", "whole", "whole", "whole"),
             made("({} in ({}, {}))", "whole", "whole", "whole"),
             made("({} not in ({}, {}))", "text", "text", "text"),
@@ -215,3 +223,60 @@ def test_what_the_process_computes_is_what_duckdb_computes(
             continue
         theirs = by_duckdb(found, row)
         assert same(mine, theirs), f"{expression}: {mine!r} here, {theirs!r} there, of {row}"
+
+
+IN_PROCESS = (
+    "x * 2 + y / 3 - b",
+    "a + 1",
+    "- b",
+    "b // 7 % 3",
+    "case when x > 1.5 and p then s else 'none' end",
+    "coalesce(x, 0)",
+    "s || '!'",
+    "x between 0 and 1",
+    "b in (1, 2, null)",
+    "greatest(x, y, 0)",
+    "abs(c)::double",
+    "round(x, 2)",
+    "date_diff('day', t, event_timestamp)",
+    "epoch(event_timestamp) - epoch(t)",
+    "nullif(x, 0) is not null",
+    "inputs.b <> 3",
+    "c > 0.5",
+)
+BY_DUCKDB = (
+    "ln(x)",
+    "upper(s)",
+    "b + 0.5",
+    "f < b",
+    "cast(s as integer)",
+    "event_timestamp - t",
+    "s > 'a' and regexp_matches(s, 'b')",
+    "case b when 1 then 2 end",
+    "[x, y]",
+)
+
+
+@pytest.mark.parametrize("expression", IN_PROCESS)
+def test_what_is_computed_in_process(expression: str) -> None:
+    found = settled(expression)
+    assert found is not None
+    assert found.why == {}
+
+
+@pytest.mark.parametrize("expression", BY_DUCKDB)
+def test_what_is_duckdbs_to_compute_and_why(expression: str) -> None:
+    found = settled(expression)
+    assert found is not None
+    assert found.functions == (None,)
+    assert "computed without it" in found.why["z"]
+
+
+def test_a_feature_may_name_one_before_it_where_inputs_has_no_such_column() -> None:
+    sql = "select b + 1 as n, n * 2 as m, a as x, x is null as z from inputs"
+    view = typed_view(Registry("shop", (), ()), {}, OnDemandView("v", "v.sql", sql, (), FIELDS))
+    found = evaluator(Computed(view, (), ()), {}, ["m", "z"])
+    assert found.why == {}
+    row = tuple({"a": None, "b": 4, "x": 1.0}.get(field.name) for field in FIELDS)
+    assert found.columns([(*row, TIMES[0])]) == [[10], [False]]
+    assert found.every.columns([(*row, TIMES[0])]) == [[10], [False]]
