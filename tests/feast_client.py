@@ -32,6 +32,7 @@ def main(url: str, key: str) -> None:
             "service": store.get_online_features(
                 FeatureService(name="svc", features=[]), rows
             ).to_dict(),
+            "on_demand": store.get_online_features(["od:m"], [{"k": 1, "n": 5}]).to_dict(),
             "unknown": failure(store, ["stat:x"], rows),
             "mistake": failure(store, ["stats:x"], [{"k": "x"}]),
         }

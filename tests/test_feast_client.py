@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.harness import Service
+from tests.harness import Service, on_demand
 from tests.online import Online, stats
 from tests.serving import READ, serving
 
@@ -18,7 +18,10 @@ PYTHON = ROOT / "benchmarks" / ".venv-feast" / "bin" / "python"
 def test_feasts_client_reads_from_our_server(tmp_path: Path) -> None:
     assert PYTHON.exists(), "Feast has no environment yet: make benchmarks/.venv-feast/.done"
     rows = [[1, "2024-01-01", 10, "a"], [2, "2024-01-02", None, "é"]]
-    Online(tmp_path, [stats(rows)], [Service("svc", features=["stats:*"])]).materialize()
+    view = on_demand(
+        "od", "select x + n as m from inputs", inputs=["stats:x"], request={"n": "int"}
+    )
+    Online(tmp_path, [stats(rows), view], [Service("svc", features=["stats:*"])]).materialize()
     with serving(tmp_path, keys=True) as server:
         script = ROOT / "tests" / "feast_client.py"
         url = f"http://127.0.0.1:{server.port}"
@@ -32,6 +35,7 @@ def test_feasts_client_reads_from_our_server(tmp_path: Path) -> None:
     assert found["features"] == both
     assert found["full"] == {"k": [2, 1, 9], "stats__x": [None, 10, None]}
     assert found["service"] == both
+    assert found["on_demand"]["m"] == [15]
     assert found["unknown"][0] == "FeatureViewNotFoundException"
     assert "Did you mean stats?" in found["unknown"][1]
     assert "k is 'x', and the join key k of stats is BIGINT" in found["mistake"][1]

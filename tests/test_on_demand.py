@@ -365,6 +365,19 @@ def test_check_finds_everything(checked: Path) -> None:
     assert "svc" not in found
 
 
+def test_settings_that_change_arithmetic_are_warned_of(tmp_path: Path) -> None:
+    def warned(*views: View) -> list[str]:
+        project = make_project(tmp_path / f"with_{len(views)}", [STATS, *views])
+        path = project / "profiles.yml"
+        changed = "TimeZone: UTC\n        integer_division: true"
+        path.write_text(path.read_text().replace("TimeZone: UTC", changed))
+        return [str(it.problem) for it in FeatureStore(project).check() if not it.is_error]
+
+    (warning,) = warned(on_demand("od", "select x / 2 as m from inputs", inputs=["stats:x"]))
+    assert "integer_division: changes what SQL computes in training" in warning
+    assert warned() == []
+
+
 def run(project: Path, *arguments: str) -> str:
     result = CliRunner().invoke(main, [*arguments, "--project-dir", str(project)])
     assert result.exit_code == 0, result.output

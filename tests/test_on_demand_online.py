@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,9 +26,11 @@ from fstore import (
     OnDemandError,
     RequestError,
 )
+from fstore.cli import main
 from fstore.online.fields import field_reader
 from tests.harness import Service, View, on_demand
 from tests.online import NOW, Online, stats
+from tests.serving import serving
 
 pytestmark = pytest.mark.usefixtures("store_kind")
 
@@ -267,7 +271,13 @@ def test_windows_are_inputs_like_any_feature(tmp_path: Path) -> None:
         inputs=["stats:x_sum_3d", "stats:x_count_3d"],
         request={"n": "int"},
     )
-    online = Online(tmp_path, [stats(rows, aggregations=[sums], event_key=["y"]), view])
+    aged = on_demand(
+        "aged",
+        "select date_diff('hour', stats__event_timestamp, event_timestamp) + x_count_3d as age "
+        "from inputs",
+        inputs=["stats:x_count_3d"],
+    )
+    online = Online(tmp_path, [stats(rows, aggregations=[sums], event_key=["y"]), view, aged])
     online.materialize()
     answer = online.get(["od"], [{"k": key, "n": 1} for key in (1, 2)]).to_dict()
     assert answer == {"k": [1, 2], "mean": [8.0, None], "more": [4, 1]}
@@ -282,6 +292,9 @@ def test_windows_are_inputs_like_any_feature(tmp_path: Path) -> None:
     )
     times = stamped.to_arrow()["od__event_timestamp"].to_pylist()
     assert times == [datetime(2024, 1, 9, tzinfo=UTC), None]
+    ages = FeatureStore(tmp_path).get_historical_features(spine, ["aged"]).to_arrow()["age"]
+    assert ages.to_pylist() == [27, None]
+    assert online.get(["aged"], [{"k": 1}, {"k": 2}]).to_dict()["age"] == [27, None]
 
 
 # What a generation carries.
@@ -364,3 +377,38 @@ def test_threads_and_forks_have_engines_of_their_own(online: Online) -> None:
     if child == 0:
         os._exit(0 if online.get(["od"], rows).to_dict() == expected else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.files
+def test_over_http_request_fields_are_entities(online: Online) -> None:
+    with serving(online.directory) as server:
+
+        def ask(features: list[str], **entities: list[Any]) -> tuple[int, Any]:
+            answered = server.features(entities, features=features)
+            return answered.status, answered.json()
+
+        status, found = ask(["od:plus", "od:up"], k=[1, 9], amount=[1, None], n=[5, 5])
+        assert status == 200
+        assert found["metadata"]["feature_names"] == ["k", "plus", "up"]
+        plus, up = found["results"][1:]
+        assert plus["values"] == [15, None]
+        assert plus["statuses"] == ["PRESENT", "NULL_VALUE"]
+        assert plus["event_timestamps"][0] == "2024-01-09T00:00:00Z"
+        assert up["values"] == ["A", None]
+        for entities, said in (
+            ({"k": [1]}, "no column amount, the request field (DOUBLE) of od"),
+            ({"k": [1], "amount": [1], "n": ["x"]}, "n is 'x'"),
+            ({"k": [1], "amount": [1], "n": [2**63 - 1]}, "Overflow in addition"),
+        ):
+            status, found = ask(["od:plus"], **entities)
+            assert status == 422
+            assert said in found["detail"]
+
+
+@pytest.mark.files
+def test_on_the_command_line(online: Online) -> None:
+    given = ["-f", "od:plus", "-f", "od:at", "-e", "k=1", "-e", "amount=1.5", "-e", "n=5", "--json"]
+    where = ["--project-dir", str(online.directory)]
+    result = CliRunner().invoke(main, ["get-online-features", *given, *where])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["plus"] == [15]

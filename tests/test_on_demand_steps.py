@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from datetime import UTC, datetime
 from functools import cache
+from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -156,6 +159,13 @@ def expressions(kind: str, depth: int) -> st.SearchStrategy[str]:
                 for form in ("({} is null)", "({} is not null)")
             ),
             made("({} between {} and {})", "float", "float", "float"),
+            made("({} between {} and {})", "float", "whole", "float"),
+            made("({} in (0, {}, 0.5, null))", "float", "whole"),
+            made("({} in (0, {}, null))", "whole", "whole"),
+            made("({} > 0.5)", "whole"),
+            made("({} = 127.0)", "whole"),
+            made("({} <> 9223372036854775807.0)", "whole"),
+            made("({} is distinct from null)", "whole"),
             made("({} between {} and {})", "whole", "whole", "whole"),
             made("({} in ({}, {}))", "whole", "whole", "whole"),
             made("({} not in ({}, {}))", "text", "text", "text"),
@@ -215,3 +225,143 @@ def test_what_the_process_computes_is_what_duckdb_computes(
             continue
         theirs = by_duckdb(found, row)
         assert same(mine, theirs), f"{expression}: {mine!r} here, {theirs!r} there, of {row}"
+
+
+def edges() -> list[tuple[Any, ...]]:
+    """Every pair of doubles at the edges, and with them pairs of the other types' edges."""
+    doubles = [None, 0.0, -0.0, 1.0, -1.5, 2.5, 0.125, 1e308, 2.0**53, math.inf, -math.inf]
+    doubles.append(math.nan)
+    whole: dict[str, list[int | None]] = {
+        name: [None, 0, 1, -1, 3, -7, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1]
+        for name, bits in WHOLE.items()
+    }
+    texts = [None, "", "a", "B", "é", "\U0001f600", "\uffff"]
+    rows = []
+    for place, (x, y) in enumerate(product(doubles, doubles)):
+        b, c = list(product(whole["b"], whole["c"]))[place % 64]
+        s, r = list(product(texts, texts))[place % 49]
+        t, q = list(product([None, *TIMES], TIMES))[place % 30]
+        a, u = whole["a"][place % 8], [None, 0, 1, 2**32 - 1][place % 4]
+        f, p = [None, 0.1, -2.5, math.nan][place % 4], [None, True, False][place % 3]
+        rows.append((a, b, c, u, x, y, None if f is None else to_float(f), s, r, p, t, q))
+    return rows
+
+
+def to_float(value: float) -> float:
+    found: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return found
+
+
+SIGNS = ("=", "<>", "<", "<=", ">", ">=", "is distinct from", "is not distinct from")
+PAIRS = (("x", "y"), ("b", "c"), ("x", "b"), ("f", "x"), ("s", "r"), ("t", "event_timestamp"))
+OPERATIONS = [
+    *(f"{left} {sign} {right}" for sign in SIGNS for left, right in PAIRS),
+    *(f"b {sign} c" for sign in "+-*/%"),
+    *(f"a {sign} a" for sign in "+-*/%"),
+    *(f"x {sign} y" for sign in "+-*/"),
+    *(f"x {sign} b" for sign in "+-*/"),
+    *(
+        "b // c",
+        "a // u",
+        "- a",
+        "- x",
+        "abs(a)",
+        "abs(x)",
+        "c::integer",
+        "a::bigint",
+        "p::integer",
+    ),
+    *(
+        "floor(x)",
+        "ceil(x)",
+        "round(x)",
+        "round(x, 2)",
+        "round(x * 1.5, 1)",
+        "sqrt(x)",
+        "b::double",
+    ),
+    *("greatest(x, y)", "least(x, y)", "greatest(b, c, a)", "least(s, r)", "nullif(x, y)"),
+    *("nullif(b, 3)", "coalesce(x, y, -1)", "coalesce(s, r)", "s || r", "x between y and 2.5"),
+    *("b between a and c", "x in (0, 1.0, y, null)", "b in (0, 3, c)", "s in ('a', r)"),
+    *("x = y and p", "x < y or p", "not p", "p and b > c or x is null", "p = (x > y)"),
+    *("case when x > y then b when p then c end", "if(p, x, b)", "b > 0.5", "c = 3.0"),
+    *("date_diff('second', t, event_timestamp)", "date_diff('minute', t, event_timestamp)"),
+    *("date_diff('hour', event_timestamp, t)", "date_diff('day', t, event_timestamp)"),
+    *("epoch(t)", "hour(t)", "minute(t)", "extract(hour from event_timestamp)", "greatest(t, t)"),
+]
+
+
+@pytest.mark.parametrize("expression", OPERATIONS)
+def test_each_operation_at_the_edges_of_its_types(expression: str) -> None:
+    found = settled(expression)
+    assert found is not None
+    (function,) = found.functions
+    assert function is not None, found.why
+    rows, mine = [], []
+    for row in edges():
+        try:
+            mine.append(function(row))
+        except ArithmeticError:  # DuckDB's to answer, or to refuse
+            continue
+        rows.append(row)
+    assert len(rows) > 20
+    theirs = found.every.columns(rows)[0]
+    wrong = [each for each in zip(mine, theirs, rows, strict=True) if not same(*each[:2])]
+    assert wrong == []
+
+
+IN_PROCESS = (
+    "x * 2 + y / 3 - b",
+    "a + 1",
+    "- b",
+    "b // 7 % 3",
+    "case when x > 1.5 and p then s else 'none' end",
+    "coalesce(x, 0)",
+    "s || '!'",
+    "x between 0 and 1",
+    "b in (1, 2, null)",
+    "greatest(x, y, 0)",
+    "abs(c)::double",
+    "round(x, 2)",
+    "date_diff('day', t, event_timestamp)",
+    "epoch(event_timestamp) - epoch(t)",
+    "nullif(x, 0) is not null",
+    "inputs.b <> 3",
+    "c > 0.5",
+)
+BY_DUCKDB = (
+    "ln(x)",
+    "upper(s)",
+    "b + 0.5",
+    "f < b",
+    "cast(s as integer)",
+    "event_timestamp - t",
+    "s > 'a' and regexp_matches(s, 'b')",
+    "case b when 1 then 2 end",
+    "[x, y]",
+)
+
+
+@pytest.mark.parametrize("expression", IN_PROCESS)
+def test_what_is_computed_in_process(expression: str) -> None:
+    found = settled(expression)
+    assert found is not None
+    assert found.why == {}
+
+
+@pytest.mark.parametrize("expression", BY_DUCKDB)
+def test_what_is_duckdbs_to_compute_and_why(expression: str) -> None:
+    found = settled(expression)
+    assert found is not None
+    assert found.functions == (None,)
+    assert "computed without it" in found.why["z"]
+
+
+def test_a_feature_may_name_one_before_it_where_inputs_has_no_such_column() -> None:
+    sql = "select b + 1 as n, n * 2 as m, a as x, x is null as z from inputs"
+    view = typed_view(Registry("shop", (), ()), {}, OnDemandView("v", "v.sql", sql, (), FIELDS))
+    found = evaluator(Computed(view, (), ()), {}, ["m", "z"])
+    assert found.why == {}
+    row = tuple({"a": None, "b": 4, "x": 1.0}.get(field.name) for field in FIELDS)
+    assert found.columns([(*row, TIMES[0])]) == [[10], [False]]
+    assert found.every.columns([(*row, TIMES[0])]) == [[10], [False]]

@@ -123,7 +123,7 @@ def entity_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "entities",
             multiple=True,
             metavar="KEY=VALUE",
-            help="A join key's value; several make one row.",
+            help="The value of a join key or of a request field; several make one row.",
         ),
     ):
         command = option(command)
@@ -154,6 +154,7 @@ def get_online_features(
     Examples:
       fstore get-online-features -f 'carrier_delays:*' -e carrier=UA
       fstore get-online-features -f route_delays -e origin=JFK -e dest=LAX --metadata
+      fstore get-online-features -f late_risk -e carrier=UA -e dep_delay_so_far=12.5
       fstore get-online-features --feature-service my_service --entity-rows '[{"carrier": "UA"}]'
     """
     response = store.get_online_features(

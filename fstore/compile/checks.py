@@ -19,6 +19,13 @@ from fstore.definitions import Column, FeatureService, FeatureView, Projection, 
 from fstore.errors import FstoreError, MissingColumnError, Problem, WrongTypeError, listed
 
 DAY_SECONDS = 86_400
+_ARITHMETIC = (
+    "default_collation",
+    "error_on_division_by_zero",
+    "ieee_floating_point_ops",
+    "integer_division",
+    "old_implicit_casting",
+)
 
 
 @dataclass(frozen=True)
@@ -191,6 +198,18 @@ def check_profile(
                 "session's zone; write settings: {TimeZone: UTC}",
             )
         )
+    changed = [name for name in settings if name.casefold() in _ARITHMETIC]
+    if changed and registry.on_demand_views:
+        findings += [
+            warning(
+                path,
+                "settings",
+                name,
+                "changes what SQL computes in training, and does not reach an online read: leave "
+                "it out, or write on-demand views that do not depend on it",
+            )
+            for name in changed
+        ]
     if connect_attempts < 6:
         findings.append(
             warning(

@@ -14,14 +14,23 @@ from decimal import Decimal
 from sqlglot import exp
 
 from fstore.compile.on_demand import typed_expressions
+from fstore.compile.operations import (
+    CLOCK,
+    UNITS,
+    all_as,
+    among,
+    arithmetic,
+    cases,
+    cast,
+    compared,
+    of_one,
+    of_time,
+    rounded,
+    texts,
+)
 from fstore.compile.row_local import Selected, selected, shown
 from fstore.compile.steps import INT_RANGES, Apply, Constant, Read, Step
 from fstore.definitions import Column, OnDemandView
-
-TIME = "TIMESTAMP WITH TIME ZONE"
-_PLAIN = frozenset({"DOUBLE", "VARCHAR", "BOOLEAN", TIME, *INT_RANGES})
-_EXACT_DIGITS = 15  # of a decimal constant that is the same as a DOUBLE, however it is made one
-UNITS = {"SECOND": 1_000_000, "MINUTE": 60_000_000, "HOUR": 3_600_000_000, "DAY": 86_400_000_000}
 
 
 class NotHere(Exception):  # noqa: N818 - no error: the engine computes it
@@ -127,7 +136,6 @@ _COMPARED: dict[type[exp.Expr], str] = {
     exp.NullSafeEQ: "same",
     exp.NullSafeNEQ: "distinct",
 }
-_CLOCK = {"HOUR": "hour", "MINUTE": "minute"}
 
 
 def _operands(node: exp.Expr) -> list[exp.Expr]:
@@ -160,7 +168,7 @@ def _operands(node: exp.Expr) -> list[exp.Expr]:
         return [node.this]
     if kind is exp.TimeToUnix or kind is exp.Hour or kind is exp.Minute:
         return [node.this]
-    if kind is exp.Extract and node.name.upper() in _CLOCK:
+    if kind is exp.Extract and node.name.upper() in CLOCK:
         return [node.expression]
     if kind is exp.DateDiff and str(node.args.get("unit") or "").upper() in UNITS:
         return [node.expression, node.this]
@@ -217,173 +225,39 @@ class _Steps:
         kind = type(node)
         if kind in _BINARY or kind in (exp.Neg, exp.Abs):
             name = _BINARY.get(kind) or ("negate" if kind is exp.Neg else "absolute")
-            return _arithmetic(name, result, given)
+            return arithmetic(name, result, given)
         if kind in (exp.Sqrt, exp.Floor, exp.Ceil):
             name = kind.__name__.lower()
             fits = result == "DOUBLE" and (given[0].type == "DOUBLE" or kind is exp.Sqrt)
-            return _all(name, result, given, "DOUBLE") if fits else None
+            return all_as(name, result, given, "DOUBLE") if fits else None
         if kind is exp.Round:
-            return _rounded(node, result, given[0])
+            return rounded(node, result, given[0])
         if kind in _COMPARED:
-            return _compared(_COMPARED[kind], given)
+            return compared(_COMPARED[kind], given)
         if kind in (exp.And, exp.Or, exp.Not):
-            return _all(kind.__name__.lower(), result, given, "BOOLEAN")
+            return all_as(kind.__name__.lower(), result, given, "BOOLEAN")
         if kind is exp.Is:
             return Apply("is_null", tuple(given), result)
         if kind in (exp.Case, exp.If):
-            return _case(result, given)
+            return cases(result, given)
         if kind is exp.Coalesce:
-            return _all("coalesce", result, given, result)
+            return all_as("coalesce", result, given, result)
         if kind in (exp.Greatest, exp.Least):
-            return _all(kind.__name__.lower(), result, given, result)
+            return all_as(kind.__name__.lower(), result, given, result)
         if kind is exp.Nullif:
-            same = _compared("equal", given)
+            same = compared("equal", given)
             fits = same is not None and given[0].type == result
             return Apply("null_where", (same, given[0]), result) if same and fits else None
         if kind is exp.Between:
             low, high = (
-                _compared(name, [given[0], bound])
+                compared(name, [given[0], bound])
                 for name, bound in (("greater_or_equal", given[1]), ("less_or_equal", given[2]))
             )
-            of_one = len({_family(it.type) for it in given}) == 1
-            return Apply("and", (low, high), "BOOLEAN") if low and high and of_one else None
+            return Apply("and", (low, high), "BOOLEAN") if low and high and of_one(given) else None
         if kind is exp.In:
-            return _among(given)
+            return among(given)
         if kind is exp.DPipe:
-            return _all("concatenate", result, given, "VARCHAR") if _texts(given) else None
+            return all_as("concatenate", result, given, "VARCHAR") if texts(given) else None
         if kind is exp.Cast:
-            return _cast(result, given[0])
-        return _of_time(node, result, given)
-
-
-def _arithmetic(name: str, result: str, given: Sequence[Step]) -> Step | None:
-    if result == "DOUBLE" and name not in ("whole_divide", "remainder"):
-        return _all(name, result, given, "DOUBLE")
-    if result in INT_RANGES and name != "divide":
-        return _all(f"{name}_whole", result, given, result)
-    return None
-
-
-def _all(name: str, result: str, given: Sequence[Step], wanted: str) -> Step | None:
-    """Return the operation with all operands of the type wanted; None where one cannot be."""
-    arguments = [as_type(each, wanted) for each in given]
-    whole = tuple(each for each in arguments if each is not None)
-    return Apply(name, whole, result) if len(whole) == len(arguments) else None
-
-
-def as_type(given: Step, wanted: str) -> Step | None:
-    """Return a step as one of the type wanted, where the engine makes the same value of it."""
-    if isinstance(given, Constant):
-        return _constant_as(given, wanted)
-    if wanted not in _PLAIN:
-        return None
-    if given.type == wanted:
-        return given
-    if wanted == "DOUBLE":
-        if given.type in INT_RANGES:
-            return Apply("to_float", (given,), wanted)
-        return given if given.type == "FLOAT" else None
-    if wanted in INT_RANGES and given.type in INT_RANGES:
-        low, high = INT_RANGES[given.type]
-        least, most = INT_RANGES[wanted]
-        return given if least <= low and high <= most else None
-    return None
-
-
-def _constant_as(given: Constant, wanted: str) -> Constant | None:
-    value = given.value
-    if value is None:
-        return Constant(None, wanted)
-    if isinstance(value, bool):
-        return given if wanted == "BOOLEAN" else None
-    if isinstance(value, str):
-        return given if wanted == "VARCHAR" else None
-    if wanted in INT_RANGES and isinstance(value, int):
-        least, most = INT_RANGES[wanted]
-        return Constant(value, wanted) if least <= value <= most else None
-    if wanted == "DOUBLE":
-        exact = not isinstance(value, Decimal) or len(value.as_tuple().digits) <= _EXACT_DIGITS
-        small = not isinstance(value, int) or abs(value) < 2**53
-        return Constant(float(value), wanted) if exact and small else None
-    return None
-
-
-def _family(kind: str) -> str:
-    return "whole" if kind in INT_RANGES else kind
-
-
-def _texts(given: Sequence[Step]) -> bool:
-    return all(each.type == "VARCHAR" for each in given)
-
-
-def _compared(name: str, given: Sequence[Step]) -> Step | None:
-    """Return a comparison of two steps, as values that Python orders as the engine does."""
-    kinds = {each.type for each in given}
-    if kinds <= set(INT_RANGES) or kinds == {"VARCHAR"} or kinds == {"BOOLEAN"}:
-        return Apply(name, tuple(given), "BOOLEAN")
-    if kinds == {TIME}:
-        return Apply(name, tuple(Apply("micros", (it,), "BIGINT") for it in given), "BOOLEAN")
-    if kinds == {"FLOAT"} or "DOUBLE" in kinds:
-        if any(isinstance(it, Constant) and it.value is None for it in given):
-            return None
-        wanted = [it if it.type == "FLOAT" else as_type(it, "DOUBLE") for it in given]
-        whole = tuple(each for each in wanted if each is not None)
-        return Apply(f"{name}_float", whole, "BOOLEAN") if len(whole) == len(wanted) else None
-    return None
-
-
-def _case(result: str, given: Sequence[Step]) -> Step | None:
-    """Return a CASE: condition and value by turns, then perhaps the value of ELSE."""
-    pairs = len(given) // 2 * 2
-    arguments: list[Step] = []
-    for place, each in enumerate(given):
-        is_condition = place < pairs and place % 2 == 0
-        found = as_type(each, "BOOLEAN" if is_condition else result)
-        if found is None:
-            return None
-        arguments.append(found)
-    if len(given) == pairs:
-        arguments.append(Constant(None, result))
-    return Apply("case", tuple(arguments), result)
-
-
-def _among(given: Sequence[Step]) -> Step | None:
-    one = len({_family(each.type) for each in given}) == 1
-    tests = [_compared("equal", [given[0], each]) for each in given[1:]] if one else [None]
-    found: Step | None = tests[0]
-    for test in tests[1:]:
-        found = Apply("or", (found, test), "BOOLEAN") if found and test else None
-    return found
-
-
-def _rounded(node: exp.Expr, result: str, given: Step) -> Step | None:
-    decimals = node.args.get("decimals")
-    text = "0" if decimals is None else str(decimals.this)
-    if result != "DOUBLE" or given.type != "DOUBLE" or not (text.isdigit() and int(text) <= 15):
-        return None
-    name = "round" if decimals is None else "round_to"
-    return Apply(name, (given,), result, option=int(text))
-
-
-def _cast(result: str, given: Step) -> Step | None:
-    if given.type == result and result in _PLAIN:
-        return given
-    if result in INT_RANGES and given.type in INT_RANGES:
-        return Apply("to_whole", (given,), result)
-    if result == "DOUBLE" and (given.type in INT_RANGES or given.type == "FLOAT"):
-        return as_type(given, result)
-    if result in INT_RANGES and given.type == "BOOLEAN":
-        return Apply("truth_to_whole", (given,), result)
-    return None
-
-
-def _of_time(node: exp.Expr, result: str, given: Sequence[Step]) -> Step | None:
-    if any(each.type != TIME for each in given):
-        return None
-    micros = tuple(Apply("micros", (each,), "BIGINT") for each in given)
-    if isinstance(node, exp.TimeToUnix):
-        return Apply("epoch", micros, result)
-    if isinstance(node, exp.DateDiff):
-        return Apply("micros_diff", micros, result, option=UNITS[str(node.args["unit"]).upper()])
-    name = node.name.upper() if isinstance(node, exp.Extract) else type(node).__name__.upper()
-    return Apply(_CLOCK[name], micros, result)
+            return cast(result, given[0])
+        return of_time(node, result, given)

@@ -5,6 +5,7 @@ PROMETHEUS_MULTIPROC_DIR names the folder in which they count; it is set before 
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -47,27 +48,20 @@ def count_request(route: str, status: int, seconds: float) -> None:
 
 def count_features(features: Mapping[str, FeatureCells]) -> None:
     """Count the values of an answer by view and status."""
-    counted: dict[str, list[int]] = {}
-    rows: dict[int, tuple[int, int]] = {}  # of one view: not found, too old
+    counted: dict[str, collections.Counter[str]] = {}
     for cells in features.values():
-        known = rows.get(id(cells.times))
-        if known is None:
-            missing = cells.times.count(None)
-            known = rows[id(cells.times)] = missing, cells.fresh.count(None) - missing
-        missing, stale = known
-        nulls = cells.values.count(None) - missing - stale
-        sums = counted.setdefault(cells.view, [0, 0, 0, 0])
-        sums[0] += len(cells.values) - nulls - missing - stale
-        sums[1] += nulls
-        sums[2] += stale
-        sums[3] += missing
+        sums = counted.setdefault(cells.view, collections.Counter())
+        if None in cells.values:
+            sums.update(cells.statuses)
+        else:
+            sums[PRESENT] += len(cells.values)
     for view, sums in counted.items():
         counters = _cells.get(view)
         if counters is None:
             counters = _cells[view] = [_CELLS.labels(view, status) for status in _STATUSES]
-        for counter, amount in zip(counters, sums, strict=True):
-            if amount:
-                counter.inc(amount)
+        for counter, status in zip(counters, _STATUSES, strict=True):
+            if sums[status]:
+                counter.inc(sums[status])
 
 
 class _Freshness(Collector):

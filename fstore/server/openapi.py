@@ -19,7 +19,11 @@ _FEATURES_ASKED = {
     "type": "object",
     "required": ["entities"],
     "properties": {
-        "entities": _COLUMNS,
+        "entities": _COLUMNS
+        | {
+            "description": "A list of values for each join key, and for each request field of an "
+            "on-demand view"
+        },
         "features": {
             "type": "array",
             "items": {"type": "string"},
