@@ -208,15 +208,15 @@ def read(online: Online) -> Any:
     return online.get(["stats:*"], [{"k": 1}]).to_dict()
 
 
-@pytest.mark.parametrize("damage", ["removed", "cut", "of another format"])
+@pytest.mark.parametrize("damage", ["removed", "cut", "emptied", "of another format"])
 def test_a_block_that_is_not_there_is_made_from_the_rows(tmp_path: Path, damage: str) -> None:
     online = Online(tmp_path, [View("stats", COLUMNS, ROWS, META)])
     online.materialize()
     for path in (online.folder / "stats.1.events", online.folder / "stats.1.keys"):
         if damage == "removed":
             path.unlink()
-        elif damage == "cut":
-            path.write_bytes(path.read_bytes()[:-8])
+        elif damage in ("cut", "emptied"):
+            path.write_bytes(path.read_bytes()[:-8] if damage == "cut" else b"")
         else:
             path.write_bytes(b"x" * 200)
     assert read(online) == {"k": [1], "x_sum_1d": [12], "x_max_1d": [7]}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from fstore.definitions import Column, FeatureView, Registry
 from fstore.online.duckdb_file import rebuilt_events, rebuilt_image
-from fstore.online.event_block import NotABlockError
 from fstore.online.event_file import EventFile, open_events
 from fstore.online.event_layout import EventLayout
 from fstore.online.event_state import EventState, event_lookup
@@ -128,7 +127,7 @@ class FileGeneration:
         block, keys = (path.with_name(name(path.name)) for name in (block_file, keys_file))
         try:
             return open_events(block, keys, layout)
-        except (FileNotFoundError, NotABlockError, NotAnImageError):
+        except (FileNotFoundError, ValueError):  # none, or none of this format
             return rebuilt_events(
                 path, self.views_with_layouts[reference][0], self.columns[reference]
             )

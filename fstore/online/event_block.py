@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 from zlib import crc32
 
 import numpy as np
@@ -267,7 +268,8 @@ class EventBlock:
         self.heap_at = heap_at
         self._places = _places(layout, count)[0]
         self.events = self.view("events")
-        self.reads: dict[object, Any] = {}  # what plans have prepared for this block
+        # What plans have prepared for this block; it goes with the plan.
+        self.reads: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
     def view(self, *name: Any) -> memoryview:
         """Return an array as a view whose items are Python numbers."""

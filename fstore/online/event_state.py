@@ -19,7 +19,7 @@ from fstore.online.records import NEVER, Layout
 from fstore.online.visible import Version, known_from
 from fstore.online.windows import Cells, WindowPlan
 
-_KEPT = 1024  # blocks of pushed keys
+_KEPT_BYTES = 64 * 2**20  # of blocks of pushed keys
 
 # The events of a key: their block, where in it they begin and where they end.
 Place = tuple[EventBlock, int, int]
@@ -40,6 +40,7 @@ class EventState:
     def __init__(self, view: FeatureView, layout: EventLayout, rows: Layout) -> None:
         self.view, self.layout, self.rows = view, layout, rows
         self._merged: dict[bytes, _Merged] = {}
+        self._kept = 0  # bytes
         self._empty = EventBlock(packed(layout, nothing(layout)), layout)
 
     def place(
@@ -60,11 +61,19 @@ class EventState:
             or not merged.since <= max(at, merged.received) < merged.until
         ):
             merged = self._grown(merged, heard, at) or self._merge(published, heard.events, at)
-            if len(self._merged) >= _KEPT:
-                self._merged.clear()
-            if isinstance(heard.events, list):
-                self._merged[key] = merged
+            self._keep(key, heard, merged)
         return (merged.block, 0, merged.block.count), max(at, merged.received)
+
+    def _keep(self, key: bytes, heard: Known, merged: _Merged) -> None:
+        """Keep a block for the next read, where the list of events is one that lasts."""
+        if not isinstance(heard.events, list):
+            return
+        before = self._merged.get(key)
+        self._kept += len(merged.block.content) - (len(before.block.content) if before else 0)
+        if self._kept > _KEPT_BYTES:
+            self._merged.clear()
+            self._kept = len(merged.block.content)
+        self._merged[key] = merged
 
     def _grown(self, before: _Merged | None, heard: Known, at: int) -> _Merged | None:
         """Return what was merged with what was pushed since; None where that is not all.
