@@ -35,7 +35,8 @@ class _Engine:
     """An engine with nothing in it, and the statements that it has read already."""
 
     def __init__(self) -> None:
-        self.connection = duckdb.connect(":memory:", config={"threads": 1})
+        # Little room: it is set aside, and a process with much of it cannot fork.
+        self.connection = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "1GB"})
         self.connection.execute("SET TimeZone = 'UTC'")
         self._statements: dict[str, duckdb.Statement] = {}
 
