@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import fstore
 from fstore.definitions import Column, Duration, Entity, FeatureView, Relation, WindowFeature
-from fstore.errors import OnlineStoreError, QueryError
+from fstore.errors import OnlineStoreError, QueryError, RequestError
 from fstore.online.event_block import EventBlock, NotABlockError, packed, packed_apart
 from fstore.online.event_file import events_of
 from fstore.online.event_ids import event_ids
@@ -229,6 +229,39 @@ def test_a_block_that_is_not_there_and_no_rows_either(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(OnlineStoreError, match="copy it again"):
         read(online)
+
+
+HOPS = STATS_META | {
+    "aggregations": [
+        {"column": "x", "functions": ["sum", "max"], "windows": ["1 day"], "hop": "1 hour"}
+    ]
+}
+
+
+def test_events_of_a_hop_that_is_over_are_one_entry(tmp_path: Path) -> None:
+    """400 events of one hour, and 3 of the hour that K is in."""
+    early = [(1, f"2024-01-09 12:{n % 60:02}:{n // 60:02}", n, n % 50) for n in range(400)]
+    late = [(1, f"2024-01-10 00:0{n}:00", 400 + n, 1000) for n in range(1, 4)]
+    online = Online(tmp_path, [View("stats", COLUMNS, early + late, HOPS)])
+    online.now = NOW.replace(minute=30)
+    online.materialize()
+    state = online.get(["stats:*"], [{"k": 1}])
+    assert state.to_dict() == {"k": [1], "x_sum_1d": [9800 + 3000], "x_max_1d": [1000]}
+    assert (online.folder / "stats.1.events").stat().st_size < 1000
+    at = NOW.replace(minute=2)
+    with pytest.raises(RequestError, match="is before"):
+        online.get(["stats:*"], [{"k": 1}], at=at)
+    online.now = NOW.replace(hour=12, minute=59)
+    assert read(online) == {"k": [1], "x_sum_1d": [9800 + 3000], "x_max_1d": [1000]}
+    online.now = NOW.replace(hour=13)
+    assert read(online) == {"k": [1], "x_sum_1d": [3000], "x_max_1d": [1000]}
+
+
+def test_a_hop_whose_sum_is_beyond_a_bigint_is_not_published(tmp_path: Path) -> None:
+    rows = [(1, "2024-01-09 12:00:00", n, 2**62) for n in range(3)]
+    online = Online(tmp_path, [View("stats", COLUMNS, rows, HOPS)])
+    with pytest.raises(QueryError, match="The values of x within one hop add up to more than"):
+        online.materialize()
 
 
 def test_more_events_than_are_written_at_once(tmp_path: Path) -> None:

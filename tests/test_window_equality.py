@@ -37,6 +37,7 @@ COLUMNS |= {"d": "DECIMAL(9,2)", "w": "VARCHAR", "b": "BOOLEAN"}
 SHAPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "unkeyed": {"event_key": None},  # to which nothing can be pushed
+    "tiled": {"event_key": None},
     "delay": {"delay": "20 minutes"},
     "arrival": {"created_timestamp": "c"},
     "backfilled": {"created_timestamp": "c", "backfilled_until": NAIVE.isoformat(" ")},
@@ -53,19 +54,31 @@ AGGREGATIONS: list[dict[str, Any]] = [
     {"windows": ["30 seconds", "3 hours"]},
     {"windows": ["2 hours"], "where": "w = 'a' or b", "name": "few", "hop": "30 minutes"},
 ]
+MERGED = ["count", "sum", "avg", "min", "max"]
+TILED: list[dict[str, Any]] = [
+    {"column": "n", "functions": MERGED, "windows": ["45 minutes", "2 hours"], "hop": "15 minutes"},
+    {"column": "f", "functions": MERGED, "windows": ["90 minutes"], "hop": "10 minutes"},
+    {"column": "d", "functions": MERGED, "windows": ["2 hours"], "where": "n > 0", "hop": "1 hour"},
+    {"windows": ["5 minutes", "3 hours"], "hop": "5 minutes"},
+    {"windows": ["2 hours"], "where": "w = 'a' or b", "name": "few", "hop": "25 minutes"},
+]
 WHERES = {
     "n > 0": lambda row: row["n"] is not None and row["n"] > 0,
     "w = 'a' or b": lambda row: row["w"] == "a" or bool(row["b"]),
 }
 
 
-def windows() -> dict[str, oracle.Window]:
+def aggregations_of(shape: str) -> list[dict[str, Any]]:
+    return TILED if shape == "tiled" else AGGREGATIONS
+
+
+def windows(aggregations: list[dict[str, Any]]) -> dict[str, oracle.Window]:
     """The features, as the oracle takes them."""
     found = {}
-    for entry in AGGREGATIONS:
+    for entry in aggregations:
         for window in entry["windows"]:
             count, unit = window.split()
-            length = timedelta(**{unit if unit.endswith("s") else f"{unit}s": int(count)})
+            length = length_of(window)
             hop = entry.get("hop")
             for function in entry.get("functions", ["count"]):
                 parts = (entry.get("name") or entry.get("column"), function, f"{count}{unit[0]}")
@@ -74,12 +87,16 @@ def windows() -> dict[str, oracle.Window]:
                     entry.get("column"),
                     length,
                     WHERES.get(entry.get("where", "")),
-                    None if hop is None else timedelta(minutes=int(hop.split()[0])),
+                    None if hop is None else length_of(hop),
                 )
     return found
 
 
-WINDOWS = windows()
+def length_of(text: str) -> timedelta:
+    count, unit = text.split()
+    return timedelta(**{unit if unit.endswith("s") else f"{unit}s": int(count)})
+
+
 RawRow = dict[str, Any]
 
 
@@ -104,7 +121,7 @@ class Known:
             delay=delay,
             backfilled_until=meta.get("backfilled_until"),
             event_key=() if "event_key" in meta else ["id"],
-            windows=WINDOWS,
+            windows=windows(aggregations_of(self.shape)),
         )
 
     @property
@@ -191,7 +208,9 @@ def as_oracle(rows: list[RawRow]) -> list[RawRow]:
 def offline(directory: Path, shape: str, rows: list[RawRow], asked: list[datetime]) -> Any:
     """What training gives over these rows, at these instants, for each key."""
     meta = {"entities": {"u": "k"}, "event_timestamp": "t", "event_key": ["id"]} | SHAPES[shape]
-    view = harness.View("ev", columns_of(shape), rows, meta | {"aggregations": AGGREGATIONS})
+    view = harness.View(
+        "ev", columns_of(shape), rows, meta | {"aggregations": aggregations_of(shape)}
+    )
     project = harness.make_project(directory, [view])
     spine = [{"k": key, "event_timestamp": at} for at in asked for key in KEYS]
     table = harness.typed_table({"k": "BIGINT", "event_timestamp": "TIMESTAMP"}, spine)
@@ -204,7 +223,7 @@ def close(name: str, found: Any, wanted: Any, view: oracle.View, key: Any, at: A
     """Whether two values are equal, floats within what rounding may do."""
     if found == wanted or found is None or wanted is None:
         return found is None and wanted is None if None in (found, wanted) else True
-    window = WINDOWS[name]
+    window = view.windows[name]
     if window.function not in ("sum", "avg", "stddev"):
         return False
     values = [row[window.column] for row in view.in_window(window, [key], oracle.instant(at))]
@@ -257,7 +276,7 @@ def replay(
 ) -> None:
     source = unique(first, [], shape)
     meta = {"entities": {"u": "k"}, "event_timestamp": "t", "event_key": ["id"]} | SHAPES[shape]
-    meta |= {"aggregations": AGGREGATIONS}
+    meta |= {"aggregations": aggregations_of(shape)}
 
     def built(rows: list[RawRow]) -> harness.View:
         return harness.View("ev", columns_of(shape), rows, meta)
@@ -272,7 +291,7 @@ def replay(
             source = unique(rows, known.rows, shape)
             online.change([built(source)])
             continue
-        if verb == "push" and shape != "unkeyed":
+        if verb == "push" and "event_key" not in SHAPES[shape]:
             new = unique([row for row in rows if can_come(row)], [*known.rows, *source], shape)
             online.push(new, "ev")
             known.pushed += new
@@ -286,7 +305,7 @@ def replay(
             answer = online.get(["ev:*"], [{"k": key} for key in KEYS], at=at).to_dict()
             for place, key in enumerate(KEYS):
                 row = next(trained)
-                for name in WINDOWS:
+                for name in view.windows:
                     here, there = answer[name][place], row[name]
                     truth = view.aggregate(name, [key], oracle.instant(at))
                     where = f"{name} of {key} at {at}: {here!r}, trained {there!r}, {truth!r}"

@@ -27,7 +27,6 @@ from fstore.project import Project
 
 MOST_IDLE = 2
 
-_MOST_FOR_BLOCKS = 10**9  # bytes
 # What DuckDB reads from the disks of this machine alone; all else that is loaded may read afar.
 _NEAR = ("core_functions", "icu", "json", "parquet", "autocomplete", "jemalloc", "tpch", "tpcds")
 
@@ -137,7 +136,6 @@ def _made(project: Project) -> duckdb.DuckDBPyConnection:
                     secret.name, secret.type, secret.provider, secret.scope, dict(secret.parameters)
                 )
             )
-        _set_room_for_blocks(connection)
         set_reading_ahead(connection)
     except (duckdb.Error, ValueError) as error:
         raise WarehouseError(
@@ -168,19 +166,6 @@ def _settings(project: Project) -> Iterator[tuple[str, object]]:
     yield "parquet_metadata_cache", True  # a job reads each file's several times
     yield "enable_progress_bar", True  # counts; who watches is told by fstore.offline.progress
     yield "enable_progress_bar_print", False
-
-
-def _set_room_for_blocks(connection: duckdb.DuckDBPyConnection) -> None:
-    """Have the blocks of warehouses read into one area, which the next job reads into again.
-
-    A warehouse is read anew by every job, and to give the room back to the system and have it
-    cleared again takes as long as the reading. DuckDB never gives the area back: it has an end.
-    """
-    ((limit,),) = connection.execute(
-        "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
-    ).fetchall()
-    room = min(_MOST_FOR_BLOCKS, int(limit) // 4)
-    connection.execute(set_value("block_allocator_memory", f"{room}B"))
 
 
 def set_reading_ahead(connection: duckdb.DuckDBPyConnection) -> None:

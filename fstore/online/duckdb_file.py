@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -78,7 +79,7 @@ def _write(
     keys = write_image(image, layout, stored_rows(connection, view, columns, layout), rows)
     if batch.events is not None:
         block, directory = (path.with_name(name(path.name)) for name in (block_file, keys_file))
-        write_events(connection, view, columns, block, directory)
+        write_events(connection, view, columns, batch.as_of, block, directory)
     return rows, keys
 
 
@@ -113,14 +114,16 @@ def rebuilt_image(path: Path, view: FeatureView, columns: tuple[Column, ...]) ->
         raise OnlineStoreError(f"{path} cannot be read: {error}") from error
 
 
-def rebuilt_events(path: Path, view: FeatureView, columns: tuple[Column, ...]) -> EventFile:
+def rebuilt_events(
+    path: Path, view: FeatureView, columns: tuple[Column, ...], as_of: datetime
+) -> EventFile:
     """Return the events of a file that lies there without their block; errors as for the image."""
     if not path.exists():
         raise FileNotFoundError(path)
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            return events_in_memory(connection, view, columns)
+            return events_in_memory(connection, view, columns, as_of)
     except duckdb.Error as error:
         raise OnlineStoreError(f"{path} cannot be read: {error}") from error
 

@@ -123,14 +123,14 @@ class FileGeneration:
         return {}
 
     def _opened_events(self, reference: str, layout: EventLayout) -> EventFile:
-        path = self.folder / self.catalog.views[reference].file
+        published = self.catalog.views[reference]
+        path = self.folder / published.file
         block, keys = (path.with_name(name(path.name)) for name in (block_file, keys_file))
         try:
             return open_events(block, keys, layout)
         except (FileNotFoundError, ValueError):  # none, or none of this format
-            return rebuilt_events(
-                path, self.views_with_layouts[reference][0], self.columns[reference]
-            )
+            view = self.views_with_layouts[reference][0]
+            return rebuilt_events(path, view, self.columns[reference], published.as_of)
 
     def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
         reads = [self.lookup(view, features) for view, features in asked]

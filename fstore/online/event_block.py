@@ -14,30 +14,23 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 from zlib import crc32
 
 import numpy as np
 
-from fstore.online.event_layout import CHUNK, FAN, LEVELS, EventLayout, levels_of
+from fstore.online.event_layout import CHUNK, FAN, LEVELS, EventLayout
+from fstore.online.event_tiles import Tiles, tiled
+from fstore.online.event_tiles import part_of as tiles_of
+from fstore.online.measures import REDUCE, Events, measured
+from fstore.online.records import NEVER
 
 _MAGIC, _FORMAT = b"fstoreev", 1
 _HEADER = struct.Struct("<8sIIQQQQ")
 _START = 64
 
 Put = Callable[[bytes, int], None]  # bytes, and where they go
-
-
-class Events(NamedTuple):
-    """Events in order of key, E and A, about to be packed. A cell under a NULL is 0 or empty."""
-
-    events: np.ndarray
-    arrivals: np.ndarray
-    ids: np.ndarray | None
-    cells: Sequence[Any]  # of each value: an array of numbers, or a list of bytes
-    nulls: Sequence[np.ndarray]
-    flags: Sequence[np.ndarray]
 
 
 class NotABlockError(ValueError):
@@ -83,9 +76,9 @@ def wide_measures(layout: EventLayout, count: int, ends: Sequence[tuple[int, int
 
 
 def write_block(
-    layout: EventLayout, count: int, wide: int, chunks: Iterable[Events], put: Put
+    layout: EventLayout, count: int, wide: int, chunks: Iterable[Events | Tiles], put: Put
 ) -> int:
-    """Write ``count`` events, given in chunks of CHUNK but for the last; return the length."""
+    """Write ``count`` entries, given in chunks of CHUNK but for the last; return the length."""
     places, heap_start = _places(layout, count)
     heap_at, done = heap_start, 0
     totals = [0] * len(layout.measures)
@@ -96,6 +89,10 @@ def write_block(
 
     for chunk in chunks:
         store(("events",), chunk.events, done)
+        if isinstance(chunk, Tiles):
+            _store_measures(layout, chunk, done, wide, totals, store)
+            done += len(chunk.events)
+            continue
         store(("arrivals",), chunk.arrivals, done)
         if chunk.ids is not None:
             store(("ids",), chunk.ids, done)
@@ -124,14 +121,18 @@ def write_block(
 
 def _store_measures(
     layout: EventLayout,
-    chunk: Events,
+    chunk: Events | Tiles,
     done: int,
     wide: int,
     totals: list[int],
     store: Callable[[tuple[Any, ...], np.ndarray, int], None],
 ) -> None:
     for place in range(len(layout.measures)):
-        counts, lowest = _lowest(layout, chunk, place)
+        counts, lowest = (
+            (chunk.counts[place], chunk.lowest[place])
+            if isinstance(chunk, Tiles)
+            else measured(layout, chunk, place)
+        )
         if counts is not None:
             before = totals[place] + np.cumsum(counts)
             if not done:
@@ -143,35 +144,9 @@ def _store_measures(
                 store((name, place, number), level, done // FAN**number)
                 if name == "sums" and wide >> place & 1:
                     break
-                level = _REDUCE[name].reduce(
+                level = REDUCE[name].reduce(
                     level[: len(level) // FAN * FAN].reshape(-1, FAN), axis=1
                 )
-
-
-_REDUCE = {"sums": np.add, "least": np.minimum, "greatest": np.maximum}
-_NEUTRAL = {"sums": 0, "least": np.iinfo(np.int64).max, "greatest": np.iinfo(np.int64).min}
-
-
-def _lowest(
-    layout: EventLayout, events: Events, place: int
-) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    """Return which events count for a measure (None: all), and the lowest of its levels."""
-    measure = layout.measures[place]
-    if (measure.value, measure.flag) == (None, None):
-        return None, {}
-    counts = np.ones(len(events.events), bool)
-    if measure.flag is not None:
-        counts &= events.flags[measure.flag].astype(bool)
-    if measure.value is None:
-        return counts, {}
-    counts &= ~events.nulls[measure.value].astype(bool)
-    kind, cells = layout.kinds[measure.value], events.cells[measure.value]
-    lowest = {}
-    for name, wanted in levels_of(measure):
-        if wanted:
-            values = kind.as_sums(cells) if name == "sums" else kind.as_ordered(cells)
-            lowest[name] = np.where(counts, values, _NEUTRAL[name])
-    return counts, lowest
 
 
 def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> Iterator[bytes]:
@@ -195,7 +170,7 @@ def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> 
     has_heap = any(kind.dtype is None for kind in layout.kinds)
     totals: dict[tuple[Any, ...], np.ndarray] = {}
     for place in range(len(layout.measures)):
-        counts, lowest = _lowest(layout, events, place)
+        counts, lowest = measured(layout, events, place)
         if counts is not None:
             totals["valid", place] = np.append(0, np.cumsum(counts))
         for name, level in lowest.items():
@@ -221,18 +196,26 @@ def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> 
         yield bytes(content)
 
 
-def packed(layout: EventLayout, events: Events) -> bytes:
+def packed(layout: EventLayout, events: Events | Tiles) -> bytes:
     """Return a block of these events."""
+    if layout.tile is not None and not isinstance(events, Tiles):
+        events = tiled(layout, events, (), NEVER)[0]
     count = len(events.events)
     content = bytearray()
 
-    def put(part: bytes, at: int) -> None:
-        if len(content) < at + len(part):
-            content.extend(bytes(at + len(part) - len(content)))
-        content[at : at + len(part)] = part
+    def put(part: bytes, offset: int) -> None:
+        end = offset + len(part)
+        if len(content) < end:
+            content.extend(bytes(end - len(content)))
+        content[offset:end] = part
 
-    wide = wide_measures(layout, count, extremes(layout, events))
-    chunks = [part_of(events, at, at + CHUNK) for at in range(0, max(count, 1), CHUNK)]
+    at = range(0, max(count, 1), CHUNK)
+    chunks: list[Events] | list[Tiles]
+    if isinstance(events, Tiles):
+        wide, chunks = 0, [tiles_of(events, first, first + CHUNK) for first in at]
+    else:
+        wide = wide_measures(layout, count, extremes(layout, events))
+        chunks = [part_of(events, first, first + CHUNK) for first in at]
     length = write_block(layout, count, wide, chunks, put)
     content.extend(bytes(length - len(content)))
     return bytes(content)

@@ -10,7 +10,9 @@ import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from operator import ne
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -27,7 +29,6 @@ from fstore.definitions import Column, FeatureView
 from fstore.online.disk import put
 from fstore.online.event_block import (
     EventBlock,
-    Events,
     packed,
     packed_apart,
     part_of,
@@ -36,9 +37,13 @@ from fstore.online.event_block import (
 )
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import CHUNK, EventLayout
+from fstore.online.event_tiles import Tiles, joined, tiled
+from fstore.online.event_tiles import part_of as part_of_tiles
 from fstore.online.event_values import kind_of
 from fstore.online.image import Image, image_in_memory, write_image
+from fstore.online.instants import micros
 from fstore.online.key_bytes import KeyCodec
+from fstore.online.measures import Events
 from fstore.online.records import NEVER, Cells, Layout, Rows
 from fstore.online.values import to_python
 
@@ -91,25 +96,29 @@ def write_events(
     connection: duckdb.DuckDBPyConnection,
     view: FeatureView,
     columns: tuple[Column, ...],
+    as_of: datetime,
     block: Path,
     keys: Path,
 ) -> None:
     """Write both files from the table of events that is open."""
     layout = EventLayout.of(view, columns)
     with block.open("w+b") as file:
-        starts = _write(connection, view, columns, layout, file.fileno())
+        starts = _write(connection, view, columns, layout, as_of, file.fileno())
         os.fsync(file.fileno())
     directory = directory_layout(layout)
     write_image(keys, directory, [starts.rows()], len(starts.keys))
 
 
 def events_in_memory(
-    connection: duckdb.DuckDBPyConnection, view: FeatureView, columns: tuple[Column, ...]
+    connection: duckdb.DuckDBPyConnection,
+    view: FeatureView,
+    columns: tuple[Column, ...],
+    as_of: datetime,
 ) -> EventFile:
     """Return the same without files, for a folder that has none and cannot be written."""
     layout = EventLayout.of(view, columns)
     with TemporaryFile() as file:
-        starts = _write(connection, view, columns, layout, file.fileno())
+        starts = _write(connection, view, columns, layout, as_of, file.fileno())
         content = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
     directory = image_in_memory(directory_layout(layout), [starts.rows()], len(starts.keys))
     return EventFile(EventBlock(content, layout), directory)
@@ -121,7 +130,16 @@ class _Starts:
 
     keys: list[bytes]
     firsts: list[int]
-    end: list[int]  # one number, once it is known
+    end: list[int]  # how many were noted so far: one number, in the end
+
+    def note(self, keys: list[bytes]) -> None:
+        """Take in the keys of the next entries."""
+        done = self.end.pop() if self.end else 0
+        before = [self.keys[-1] if self.keys else None, *keys[:-1]]
+        for place in np.flatnonzero(np.fromiter(map(ne, keys, before), bool, len(keys))).tolist():
+            self.keys.append(keys[place])
+            self.firsts.append(done + place)
+        self.end.append(done + len(keys))
 
     def rows(self) -> Rows:
         count = len(self.keys)
@@ -136,29 +154,50 @@ def _write(
     view: FeatureView,
     columns: tuple[Column, ...],
     layout: EventLayout,
+    as_of: datetime,
     descriptor: int,
 ) -> _Starts:
-    count, wide = measured(connection, view, columns, layout)
-    starts, last = _Starts([], [], [count]), None
+    def write(part: bytes, at: int) -> None:
+        put(descriptor, part, at)
 
-    def chunks() -> Iterator[Events]:
-        nonlocal last
-        done = 0
-        for keys, events in stored_events(connection, view, columns, layout):
-            changed = np.flatnonzero(
-                np.fromiter(map(ne, keys, [last, *keys[:-1]]), bool, len(keys))
-            )
-            starts.keys.extend(keys[place] for place in changed.tolist())
-            starts.firsts.extend((changed + done).tolist())
-            done, last = done + len(keys), keys[-1]
-            yield events
-
-    length = write_block(layout, count, wide, chunks(), lambda part, at: put(descriptor, part, at))
+    chunks = stored_events(connection, view, columns, layout)
+    starts = _Starts([], [], [])
+    if layout.tile is None:
+        count, wide = counted(connection, view, columns, layout)
+        length = write_block(layout, count, wide, _noting(chunks, starts), write)
+    else:  # how many tiles there are is known once they are made; they are few
+        parts = [*_tiles(chunks, layout, as_of, starts)]
+        tiles = joined(parts) if parts else tiled(layout, nothing(layout), (), NEVER)[0]
+        count = len(tiles.events)
+        some = (part_of_tiles(tiles, at, at + CHUNK) for at in range(0, max(count, 1), CHUNK))
+        length = write_block(layout, count, 0, some, write)
+    starts.end[:] = [count]
     os.ftruncate(descriptor, length)
     return starts
 
 
-def measured(
+def _noting(chunks: Iterable[Keyed], starts: _Starts) -> Iterator[Events]:
+    """Yield the events, noting where those of each key begin."""
+    for keys, events in chunks:
+        starts.note(keys)
+        yield events
+
+
+def _tiles(
+    chunks: Iterable[Keyed], layout: EventLayout, as_of: datetime, starts: _Starts
+) -> Iterator[Tiles]:
+    """Yield the tiles of the events, noting where those of each key begin."""
+    last = None
+    for keys, events in chunks:
+        before = [last, *keys[:-1]]
+        firsts = np.flatnonzero(np.fromiter(map(ne, keys, before), bool, len(keys))).tolist()
+        tiles, begins = tiled(layout, events, firsts, micros(as_of.astimezone(UTC)))
+        starts.note([keys[place] for place in begins.tolist()])
+        last = keys[-1]
+        yield tiles
+
+
+def counted(
     connection: duckdb.DuckDBPyConnection,
     view: FeatureView,
     columns: tuple[Column, ...],
@@ -212,7 +251,10 @@ def stored_events(
 
 
 def stored_blocks(
-    connection: duckdb.DuckDBPyConnection, view: FeatureView, columns: tuple[Column, ...]
+    connection: duckdb.DuckDBPyConnection,
+    view: FeatureView,
+    columns: tuple[Column, ...],
+    as_of: datetime,
 ) -> Iterator[list[tuple[bytes, bytes]]]:
     """Yield keys, each with a block of its own events, some at a time."""
     layout = EventLayout.of(view, columns)
@@ -223,10 +265,30 @@ def stored_blocks(
         last = firsts[-1]  # whose events may go on
         held = Keyed(known.keys[last:], part_of(known.events, last, len(known.keys)))
         whole = part_of(known.events, 0, last)
-        blocks = packed_apart(layout, whole, firsts[:-1]) if last else ()
+        blocks = _blocks(layout, whole, firsts[:-1], as_of) if last else iter(())
         yield [(known.keys[first], block) for first, block in zip(firsts, blocks, strict=False)]
     if held is not None:
-        yield [(held.keys[0], packed(layout, held.events))]
+        yield [(held.keys[0], next(_blocks(layout, held.events, [0], as_of)))]
+
+
+def _blocks(
+    layout: EventLayout, events: Events, firsts: list[int], as_of: datetime
+) -> Iterator[bytes]:
+    if layout.tile is None:
+        yield from packed_apart(layout, events, firsts)
+        return
+    for first, end in pairwise([*firsts, len(events.events)]):
+        own = part_of(events, first, end)
+        yield packed(layout, tiled(layout, own, (0,), micros(as_of.astimezone(UTC)))[0])
+
+
+def nothing(layout: EventLayout) -> Events:
+    """Return no events."""
+    none = np.zeros(0, np.int64)
+    cells: list[Any] = [none.astype(kind.dtype) if kind.dtype else [] for kind in layout.kinds]
+    ids = none.astype(np.uint64) if layout.identity else None
+    flags = [none.astype("u1") for _ in layout.flags]
+    return Events(none, none, ids, cells, [none.astype("u1") for _ in layout.values], flags)
 
 
 def _joined(one: Keyed, two: Keyed) -> Keyed:

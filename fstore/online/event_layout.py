@@ -13,12 +13,18 @@ and of each measure (a column under a condition) what its functions need:
     sums               the column, 0 where the event does not count; and sums of 32 of them, of 32
                        of those, ...: a window is a few pieces of each, and nothing is subtracted
     least, greatest    the column as integers of the same order, with the minima or maxima of 32
+
+Where all windows begin at multiples of a ``hop`` and nothing can correct an event (there is no
+``event_key``), the events of a hop that is over when they are published count as one: a **tile**.
+Then only its time, its counts, sums and extremes are kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -46,6 +52,7 @@ class Measure:
     sums: bool
     least: bool
     greatest: bool
+    mergeable: bool = True  # whether each of its functions can be read from levels
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class EventLayout:
     values: tuple[Column, ...]
     flags: tuple[Column, ...]
     measures: tuple[Measure, ...]
+    tile: int | None = None  # microseconds
 
     @classmethod
     def of(cls, view: FeatureView, columns: tuple[Column, ...]) -> EventLayout:
@@ -79,6 +87,8 @@ class EventLayout:
                     sums=is_number and bool(functions & {"sum", "avg", "stddev"}),
                     least=is_ordered and "min" in functions,
                     greatest=is_ordered and "max" in functions,
+                    mergeable=(is_number or not functions & {"sum", "avg"})
+                    and (is_ordered or not functions & {"min", "max"}),
                 )
             )
         return cls(
@@ -87,6 +97,7 @@ class EventLayout:
             aggregated,
             flags(view, columns),
             tuple(measures),
+            _tile(view, measures),
         )
 
     @cached_property
@@ -95,19 +106,11 @@ class EventLayout:
 
     def arrays(self, count: int) -> dict[tuple[Any, ...], tuple[np.dtype[Any], int]]:
         """Return every array of a block of so many events: its name, its type and its length."""
-        found: dict[tuple[Any, ...], tuple[np.dtype[Any], int]] = {
-            ("events",): (INT, count),
-            ("arrivals",): (INT, count),
-        }
-        if self.identity:
-            found["ids",] = (ID, count)
-        for place, kind in enumerate(self.kinds):
-            found["cells", place] = (kind.dtype or REFERENCE, count)
-            found["nulls", place] = (BYTE, count)
-        for place in range(len(self.flags)):
-            found["flags", place] = (BYTE, count)
+        found: dict[tuple[Any, ...], tuple[np.dtype[Any], int]] = {("events",): (INT, count)}
+        if self.tile is None:
+            found |= self._of_each_event(count)
         for place, measure in enumerate(self.measures):
-            if (measure.value, measure.flag) != (None, None):
+            if self.counts(measure):
                 found["valid", place] = (COUNT, count + 1)
             if measure.value is None:
                 continue
@@ -118,6 +121,33 @@ class EventLayout:
                     for level in range(LEVELS):
                         found[name, place, level] = (dtype, count // FAN**level)
         return found
+
+    def _of_each_event(self, count: int) -> dict[tuple[Any, ...], tuple[np.dtype[Any], int]]:
+        found: dict[tuple[Any, ...], tuple[np.dtype[Any], int]] = {("arrivals",): (INT, count)}
+        if self.identity:
+            found["ids",] = (ID, count)
+        for place, kind in enumerate(self.kinds):
+            found["cells", place] = (kind.dtype or REFERENCE, count)
+            found["nulls", place] = (BYTE, count)
+        for place in range(len(self.flags)):
+            found["flags", place] = (BYTE, count)
+        return found
+
+    def counts(self, measure: Measure) -> bool:
+        """Whether it is written down how many events count for a measure, for it may not be all."""
+        return self.tile is not None or (measure.value, measure.flag) != (None, None)
+
+
+def _tile(view: FeatureView, measures: Sequence[Measure]) -> int | None:
+    """Return how long tiles are, in microseconds: every hop is a multiple of it."""
+    hops = [feature.hop.seconds for feature in view.windows if feature.hop is not None]
+    if view.event_key or len(hops) < len(view.windows):
+        return None
+    for feature in view.windows:
+        if feature.function not in ("count", "sum", "avg", "min", "max"):
+            return None
+    merged = all(it.value is None or it.mergeable for it in measures)
+    return gcd(*hops) * 1_000_000 if merged else None
 
 
 def levels_of(measure: Measure) -> tuple[tuple[str, bool], ...]:

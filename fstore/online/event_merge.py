@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fstore.definitions import Column
-from fstore.online.event_block import Events
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import EventLayout
 from fstore.online.event_values import ValueKind, kind_of
+from fstore.online.measures import Events
 from fstore.online.records import Layout
 from fstore.online.visible import Version
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from fstore.definitions import FeatureView
 from fstore.errors import OnlineStoreError
-from fstore.online.event_block import EventBlock, Events, NotABlockError, packed
+from fstore.online.event_block import EventBlock, NotABlockError, packed
+from fstore.online.event_file import nothing
 from fstore.online.event_layout import EventLayout
 from fstore.online.event_merge import not_published, pushed_events, united
 from fstore.online.pushes import Known
@@ -131,16 +132,6 @@ class EventState:
             base = united(base, pushed_events(self.layout, self.rows, shown))
         block = EventBlock(packed(self.layout, base), self.layout)
         return _Merged(events, taken, received, since, until, block)
-
-
-def nothing(layout: EventLayout) -> Events:
-    """Return no events."""
-    return pushed_events(layout, _no_rows(layout), ())
-
-
-def _no_rows(layout: EventLayout) -> Layout:
-    columns = dict.fromkeys((*layout.identity, *layout.values, *layout.flags))
-    return Layout(layout.key_types, tuple(columns))
 
 
 def event_lookup(

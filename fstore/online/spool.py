@@ -60,7 +60,7 @@ class Spool:
             self._connection = opened
             with memory_errors(opened, batch):
                 fill(opened, batch)
-                blocks = stored_blocks(opened, batch.view, batch.columns)
+                blocks = stored_blocks(opened, batch.view, batch.columns, batch.as_of)
                 yield (
                     count(opened),
                     self._values(opened, batch),

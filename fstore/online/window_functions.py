@@ -47,7 +47,7 @@ def reader_of(
     measures = block.layout.measures
     number = next(n for n, each in enumerate(measures) if (each.value, each.flag) == place)
     measure = measures[number]
-    if place == (None, None):
+    if not block.layout.counts(measure):
 
         def count_events(begin: int, end: int, cells: list[Any]) -> None:
             cells.append(end - begin)
