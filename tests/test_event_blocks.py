@@ -22,9 +22,9 @@ import fstore
 from fstore.definitions import Column, Duration, Entity, FeatureView, Relation, WindowFeature
 from fstore.errors import OnlineStoreError, QueryError, RequestError
 from fstore.online.event_block import EventBlock, NotABlockError, packed, packed_apart
-from fstore.online.event_file import events_of
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import CHUNK, EventLayout
+from fstore.online.event_rows import events_of
 from fstore.online.event_values import kind_of
 from fstore.online.values import arrow_types
 from fstore.online.windows import WindowPlan

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from fstore.definitions import FeatureView
 from fstore.errors import OnlineStoreError
 from fstore.online.event_block import EventBlock, NotABlockError, packed
-from fstore.online.event_file import nothing
 from fstore.online.event_layout import EventLayout
 from fstore.online.event_merge import not_published, pushed_events, united
+from fstore.online.measures import nothing
 from fstore.online.pushes import Known
 from fstore.online.records import NEVER, Layout
 from fstore.online.visible import Version, known_from

@@ -44,3 +44,12 @@ def measured(
             values = kind.as_sums(cells) if name == "sums" else kind.as_ordered(cells)
             lowest[name] = np.where(counts, values, _NEUTRAL[name])
     return counts, lowest
+
+
+def nothing(layout: EventLayout) -> Events:
+    """Return no events."""
+    none = np.zeros(0, np.int64)
+    cells: list[Any] = [none.astype(kind.dtype) if kind.dtype else [] for kind in layout.kinds]
+    ids = none.astype(np.uint64) if layout.identity else None
+    flags = [none.astype("u1") for _ in layout.flags]
+    return Events(none, none, ids, cells, [none.astype("u1") for _ in layout.values], flags)

@@ -15,9 +15,9 @@ import duckdb
 
 from fstore.errors import OnlineStoreError
 from fstore.online.duckdb_file import count, fill, memory_errors, stored_rows
-from fstore.online.event_file import stored_blocks
 from fstore.online.generation import storage_errors
 from fstore.online.held import PLAIN
+from fstore.online.key_blocks import stored_blocks
 from fstore.online.protocol import Batch
 from fstore.online.records import Layout
 
