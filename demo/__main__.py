@@ -14,7 +14,7 @@ import pandas as pd
 
 from demo.clock import Clock
 from demo.compare import KEYS, answers_side_by_side, count_differences
-from demo.decay import VIEW, minute_by_minute
+from demo.decay import PAIRS, VIEW, minute_by_minute
 from demo.events import EVENTS, events, window_features
 from demo.ingest import RAW_FILES, ingest
 from demo.latency import read_latency
@@ -87,6 +87,11 @@ def main() -> int:
     console.print(
         f"{len(decay.landed_at)} landings pushed, each as it happened; {PICTURE} is drawn."
     )
+    console.print(
+        "{:%d %b %H:%M} to {:%d %b %H:%M}: nothing landed, and".format(*decay.pause.index)
+    )
+    for name in (*PAIRS, *PAIRS.values()):
+        console.print("  {} went from {:.4g} to {:.4g}".format(name, *decay.pause[name]))
     differences = say_equal("minutes", len(decay.online), decay.features, decay.differences)
 
     step(f"Materialize as of {PUBLISHED_AT:%d %B %Y, %H:%M} UTC")

@@ -6,7 +6,8 @@ goes on; what was computed at each landing stays what it was at the last one.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -37,6 +38,13 @@ class Decay(NamedTuple):
     features: list[str]
     landed_at: list[datetime]
     differences: int
+
+    @property
+    def pause(self) -> pd.DataFrame:
+        """Offline, the longest time in which nothing landed: its first minute and its last."""
+        since, until = max(pairwise(self.landed_at), key=lambda pair: pair[1] - pair[0])
+        minute = timedelta(minutes=1)
+        return self.offline.set_index("event_timestamp").loc[[since + minute, until - minute]]
 
 
 def minute_by_minute(store: FeatureStore, clock: Clock) -> Decay:

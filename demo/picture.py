@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from demo.decay import Decay
 
 PICTURE = Path("data/decay.svg")
-PANELS = {  # what a window is, and where there is room for the legend
-    "carrier_landings_count_1d": ("landings", "lower left"),
-    "carrier_arr_delay_avg_1d": ("mean delay, minutes", "lower center"),
+PANELS = {  # what a window is, and where the legend has room
+    "carrier_landings_count_1d": ("landings", (0.01, 0.05)),
+    "carrier_arr_delay_avg_1d": ("mean delay, minutes", (0.27, 0.14)),
 }
 
 
