@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from demo.decay import PAIRS, VIEW, minute_by_minute
 from demo.events import EVENTS, events, window_features
 from demo.ingest import RAW_FILES, ingest
 from demo.latency import read_latency
+from demo.models import judged_at_the_gate, judged_two_hours_ahead
 from demo.picture import PICTURE, draw
 from demo.report import (
     Stopwatch,
@@ -29,21 +29,14 @@ from demo.report import (
     step,
     timed,
 )
-from demo.train import LABEL, SCHEDULE, TRAINED_UNTIL, train_and_judge
+from demo.train import SO_FAR, TRAINED_UNTIL, feature_columns
 from fstore import FeatureStore
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from demo.train import Quality
 
 SPINE = "flight_predictions"
 SERVICE = "late_arrival_model"
-# The second question, as a flight leaves the gate, and what the request has to say then.
+# The second question, as a flight leaves the gate.
 DEPARTURES = "departure_predictions"
 AT_DEPARTURE = "late_arrival_at_departure"
-SO_FAR = "dep_delay_so_far"
-AGAINST_THE_USUAL = ("arr_delay_expected", "delay_over_carrier", "delay_over_origin")
 MID_YEAR = "2013-07-01 00:00:00"
 # The Monday before Christmas, early afternoon in New York.
 PUBLISHED_AT = datetime(2013, 12, 23, 19, 0, tzinfo=UTC)
@@ -69,16 +62,31 @@ def main() -> int:
     store = FeatureStore(".", clock=clock)
     step("Training set: every flight that departed, as of two hours before it was due to leave")
     flights = _retrieve(store, SPINE, feature_service=SERVICE)
-    features = _features(flights, LABEL)
+    features = feature_columns(flights)
     windows = window_features(store, features)
 
     step(f"Models trained on the flights before {TRAINED_UNTIL:%d %B}, judged on those after")
-    console.print(quality_table(_train_early(store, flights, features, windows)))
+    # A twin has the columns of its view under the same names, so it takes their place.
+    leaky = {
+        "a delay known at the departure": _retrieve(
+            store, SPINE, features=["plane_last_flight_leaky:*"]
+        ),
+        "a day's mean known as it begins": _retrieve(
+            store, SPINE, features=["plane_daily_leaky:*"]
+        ),
+    }
+    with timed("training") as watched:
+        qualities = judged_two_hours_ahead(flights, features, windows, leaky)
+    console.print(f"{len(qualities)} models trained in {watched.seconds:.0f} s")
+    console.print(quality_table(qualities))
 
     step("As they leave the gate: the delay so far, and the same against the usual one")
     departures = _retrieve(store, DEPARTURES, feature_service=AT_DEPARTURE)
-    late_features = _features(departures, SO_FAR)
-    console.print(quality_table(_train_late(departures, late_features)))
+    late_features = feature_columns(departures)
+    with timed("training") as watched:
+        qualities = judged_at_the_gate(departures, late_features)
+    console.print(f"{len(qualities)} models trained in {watched.seconds:.0f} s")
+    console.print(quality_table(qualities))
 
     step(f"A blizzard minute by minute: {VIEW} published once, then each landing pushed")
     with timed("a day and a half in February"):
@@ -161,72 +169,13 @@ def _retrieve(
         frame = store.get_historical_features(
             spine, features=features, feature_service=feature_service
         ).to_df()
-    width = len(_features(frame, SO_FAR if SO_FAR in frame else LABEL))
+    width = len(feature_columns(frame))
     console.print(
         f"{', '.join(features) if features else feature_service}: "
         f"{len(frame):,} rows x {width} features in {clock.seconds:.2f} s, "
         f"{len(frame) / clock.seconds:,.0f} rows a second"
     )
     return frame
-
-
-def _features(frame: pd.DataFrame, after: str) -> list[str]:
-    """Return the feature columns: those after the spine's last one."""
-    return list(frame.columns[frame.columns.get_loc(after) + 1 :])
-
-
-def _train_early(
-    store: FeatureStore, flights: pd.DataFrame, features: list[str], windows: list[str]
-) -> dict[str, Quality]:
-    """Train without features, without windows, with all, and on the two leaky twins of a view."""
-    # A twin has the columns of its view under the same names, so it takes their place.
-    known_at_departure = _retrieve(store, SPINE, features=["plane_last_flight_leaky:*"])
-    known_as_day_begins = _retrieve(store, SPINE, features=["plane_daily_leaky:*"])
-    known = [name for name in (*SCHEDULE, *features) if name not in windows]
-    return _trained(
-        {
-            "the schedule only": (flights, SCHEDULE),
-            "+ features, right in time": (flights, known),
-            "+ windows of the last hour and day": (flights, [*known, *windows]),
-            "LEAKY: a delay known at the departure": (
-                _replaced(flights, known_at_departure),
-                known,
-            ),
-            "LEAKY: a day's mean known as it begins": (
-                _replaced(flights, known_as_day_begins),
-                known,
-            ),
-        }
-    )
-
-
-def _train_late(departures: pd.DataFrame, features: list[str]) -> dict[str, Quality]:
-    """Train with the delay so far as it is, and set against the usual one, on demand."""
-    known = [*SCHEDULE, SO_FAR]
-    against = [name for name in features if name in AGAINST_THE_USUAL]
-    looked_up = [name for name in features if name not in against]
-    return _trained(
-        {
-            "the schedule and the delay so far": (departures, known),
-            "+ three on-demand features": (departures, [*known, *against]),
-            "+ windows and the route's week instead": (departures, [*known, *looked_up]),
-            "+ both": (departures, [*known, *features]),
-        }
-    )
-
-
-def _trained(trainings: Mapping[str, tuple[pd.DataFrame, Sequence[str]]]) -> dict[str, Quality]:
-    qualities = {}
-    with timed("training") as clock:
-        for name, (frame, columns) in trainings.items():
-            qualities[name] = train_and_judge(frame, columns)
-    console.print(f"{len(trainings)} models trained in {clock.seconds:.0f} s")
-    return qualities
-
-
-def _replaced(flights: pd.DataFrame, twin: pd.DataFrame) -> pd.DataFrame:
-    """Put the feature columns of ``twin`` in place of those of the same names; rows match."""
-    return flights.assign(**{name: twin[name].array for name in _features(twin, LABEL)})
 
 
 def _asked_next(spine: pd.DataFrame) -> pd.DataFrame:

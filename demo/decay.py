@@ -58,7 +58,7 @@ def minute_by_minute(store: FeatureStore, clock: Clock) -> Decay:
         pd.DataFrame({"carrier": CARRIER, "event_timestamp": minutes}),
         [f"{VIEW}:*", *(f"carrier_delays:{name}" for name in PAIRS.values())],
     ).to_df()
-    features = window_features(store, offline.columns)
+    features = window_features(store, list(offline.columns))
 
     forget_pushes(store, clock)
     clock.now = SINCE
