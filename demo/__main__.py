@@ -7,31 +7,36 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
+from demo.clock import Clock
 from demo.compare import KEYS, answers_side_by_side, count_differences
+from demo.decay import PAIRS, VIEW, minute_by_minute
+from demo.events import EVENTS, events, window_features
 from demo.ingest import RAW_FILES, ingest
 from demo.latency import read_latency
+from demo.models import judged_at_the_gate, judged_two_hours_ahead
+from demo.picture import PICTURE, draw
 from demo.report import (
     Stopwatch,
     answers_table,
     console,
     latency_table,
     quality_table,
+    say_equal,
     step,
     timed,
 )
-from demo.train import LABEL, SCHEDULE, TRAINED_UNTIL, train_and_judge
+from demo.train import SO_FAR, TRAINED_UNTIL, feature_columns
 from fstore import FeatureStore
-
-if TYPE_CHECKING:
-    from demo.train import Quality
 
 SPINE = "flight_predictions"
 SERVICE = "late_arrival_model"
+# The second question, as a flight leaves the gate.
+DEPARTURES = "departure_predictions"
+AT_DEPARTURE = "late_arrival_at_departure"
 MID_YEAR = "2013-07-01 00:00:00"
 # The Monday before Christmas, early afternoon in New York.
 PUBLISHED_AT = datetime(2013, 12, 23, 19, 0, tzinfo=UTC)
@@ -52,39 +57,88 @@ def main() -> int:
     )
     _dbt("as of the year's end, everything")
 
-    # The store's clock is ours to set: it stands at PUBLISHED_AT for every online read.
-    store = FeatureStore(".", clock=lambda: PUBLISHED_AT)
+    # The store's clock is ours to set: online it is whatever time we say.
+    clock = Clock(PUBLISHED_AT)
+    store = FeatureStore(".", clock=clock)
     step("Training set: every flight that departed, as of two hours before it was due to leave")
-    flights = _retrieve(store, feature_service=SERVICE)
-    features = list(flights.columns[flights.columns.get_loc(LABEL) + 1 :])
+    flights = _retrieve(store, SPINE, feature_service=SERVICE)
+    features = feature_columns(flights)
+    windows = window_features(store, features)
 
     step(f"Models trained on the flights before {TRAINED_UNTIL:%d %B}, judged on those after")
-    console.print(quality_table(_train_four_times(store, flights, features)))
+    # A twin has the columns of its view under the same names, so it takes their place.
+    leaky = {
+        "a delay known at the departure": _retrieve(
+            store, SPINE, features=["plane_last_flight_leaky:*"]
+        ),
+        "a day's mean known as it begins": _retrieve(
+            store, SPINE, features=["plane_daily_leaky:*"]
+        ),
+    }
+    with timed("training") as watched:
+        qualities = judged_two_hours_ahead(flights, features, windows, leaky)
+    console.print(f"{len(qualities)} models trained in {watched.seconds:.0f} s")
+    console.print(quality_table(qualities))
+
+    step("As they leave the gate: the delay so far, and the same against the usual one")
+    departures = _retrieve(store, DEPARTURES, feature_service=AT_DEPARTURE)
+    late_features = feature_columns(departures)
+    with timed("training") as watched:
+        qualities = judged_at_the_gate(departures, late_features)
+    console.print(f"{len(qualities)} models trained in {watched.seconds:.0f} s")
+    console.print(quality_table(qualities))
+
+    step(f"A blizzard minute by minute: {VIEW} published once, then each landing pushed")
+    with timed("a day and a half in February"):
+        decay = minute_by_minute(store, clock)
+        draw(decay, PICTURE)
+    console.print(
+        f"{len(decay.landed_at)} landings pushed, each as it happened; {PICTURE} is drawn."
+    )
+    console.print(
+        "{:%d %b %H:%M} to {:%d %b %H:%M}: nothing landed, and".format(*decay.pause.index)
+    )
+    for name in (*PAIRS, *PAIRS.values()):
+        console.print("  {} went from {:.4g} to {:.4g}".format(name, *decay.pause[name]))
+    differences = say_equal("minutes", len(decay.online), decay.features, decay.differences)
 
     step(f"Materialize as of {PUBLISHED_AT:%d %B %Y, %H:%M} UTC")
-    with timed("publishing") as clock:
-        # Forced: whoever tried `fstore materialize` here before has published as of today.
-        store.materialize(as_of=PUBLISHED_AT, force=True)
-    console.print(f"Published in {clock.seconds:.2f} s.")
+    clock.now = PUBLISHED_AT
+    with timed("publishing") as watched:
+        # Forced: the blizzard, or `fstore materialize` by hand, was another time.
+        store.materialize(force=True)
+    console.print(f"Published in {watched.seconds:.2f} s.")
 
-    step("The same question online and offline, at that instant")
-    asked = _asked_next(flights)
-    online, offline = answers_side_by_side(store, SERVICE, asked, PUBLISHED_AT)
+    step("The same questions online and offline, at that instant")
+    asked, leaving = _asked_next(flights), _asked_next(departures)
+    rows, late_rows = asked[list(KEYS)], leaving[[*KEYS, SO_FAR]]
+    online, offline = answers_side_by_side(store, SERVICE, rows, clock.now)
     console.print(answers_table(online, offline, features, f"Flight {asked['flight_id'].iloc[0]}"))
-    differences = count_differences(online, offline, features)
-    console.print(
-        f"{len(asked):,} flights x {len(features)} features = {len(asked) * len(features):,} "
-        + (f"values: {differences:,} DIFFER." if differences else "values: all equal.")
-    )
+    differences += _compare("flights", online, offline, features)
+    online, offline = answers_side_by_side(store, AT_DEPARTURE, late_rows, clock.now)
+    differences += _compare("departures", online, offline, late_features)
 
     step("Latency of an online read in this process")
-    rows = asked[list(KEYS)].to_dict("records")
-    with timed("reading online for ten seconds"):
-        latencies = [
-            read_latency(store, SERVICE, rows, keys=1, seconds=5),
-            read_latency(store, SERVICE, rows, keys=100, seconds=5),
-        ]
-    console.print(latency_table(latencies, len(features)))
+    for service, asked_for, names in (
+        (SERVICE, rows, features),
+        (AT_DEPARTURE, late_rows, late_features),
+    ):
+        records = asked_for.to_dict("records")
+        with timed("reading online for five seconds"):
+            latencies = [read_latency(store, service, records, keys, 2.5) for keys in (1, 100)]
+        console.print(f"{service}, {len(names)} features a key:")
+        console.print(latency_table(latencies))
+
+    step("Two hours later: what has landed and left since then is pushed")
+    clock.now = PUBLISHED_AT + timedelta(hours=2)
+    for view in EVENTS:
+        since = events(view, PUBLISHED_AT, clock.now)
+        with timed(f"pushing to {view}") as watched:
+            store.push(view, since)
+        console.print(f"{view}: {len(since)} rows pushed in {watched.seconds * 1e3:.0f} ms")
+    online, offline = answers_side_by_side(store, SERVICE, rows, clock.now)
+    differences += _compare("flights", online, offline, windows)
+
     store.close()
     watch.stop()
     console.print(f"Done in {watch.seconds:.0f} s.")
@@ -104,14 +158,18 @@ def _dbt(when: str, *options: str) -> None:
 
 
 def _retrieve(
-    store: FeatureStore, *, features: list[str] | None = None, feature_service: str | None = None
+    store: FeatureStore,
+    spine: str,
+    *,
+    features: list[str] | None = None,
+    feature_service: str | None = None,
 ) -> pd.DataFrame:
     """Build the training set on the spine and print what that took."""
     with timed("point-in-time join") as clock:
         frame = store.get_historical_features(
-            SPINE, features=features, feature_service=feature_service
+            spine, features=features, feature_service=feature_service
         ).to_df()
-    width = frame.columns.size - frame.columns.get_loc(LABEL) - 1
+    width = len(feature_columns(frame))
     console.print(
         f"{', '.join(features) if features else feature_service}: "
         f"{len(frame):,} rows x {width} features in {clock.seconds:.2f} s, "
@@ -120,42 +178,16 @@ def _retrieve(
     return frame
 
 
-def _train_four_times(
-    store: FeatureStore, flights: pd.DataFrame, features: list[str]
-) -> dict[str, Quality]:
-    """Train on the schedule, on point-in-time features, and on the two leaky twins of a view."""
-    # A twin has the columns of its view under the same names, so it takes their place.
-    known_at_departure = _retrieve(store, features=["plane_last_flight_leaky:*"])
-    known_as_day_begins = _retrieve(store, features=["plane_daily_leaky:*"])
-    known = [*SCHEDULE, *features]
-    trainings = {
-        "the schedule only": (flights, SCHEDULE),
-        "+ features, right in time": (flights, known),
-        "LEAKY: a delay known at the departure": (_replaced(flights, known_at_departure), known),
-        "LEAKY: a day's mean known as it begins": (
-            _replaced(flights, known_as_day_begins),
-            known,
-        ),
-    }
-    qualities = {}
-    with timed("training") as clock:
-        for name, (frame, columns) in trainings.items():
-            qualities[name] = train_and_judge(frame, columns)
-    console.print(f"four models trained in {clock.seconds:.0f} s")
-    return qualities
-
-
-def _replaced(flights: pd.DataFrame, twin: pd.DataFrame) -> pd.DataFrame:
-    """Put the feature columns of ``twin`` in place of those of the same names; rows match."""
-    columns = twin.columns[twin.columns.get_loc(LABEL) + 1 :]
-    return flights.assign(**{name: twin[name].array for name in columns})
-
-
-def _asked_next(flights: pd.DataFrame) -> pd.DataFrame:
-    """Return the flights that are asked about in the six hours from ``PUBLISHED_AT``."""
+def _asked_next(spine: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a spine that are asked about in the six hours from ``PUBLISHED_AT``."""
     since = pd.Timestamp(PUBLISHED_AT).tz_localize(None)  # the spine's times are plain UTC
     until = since + pd.Timedelta(hours=6)
-    return flights[flights["event_timestamp"].between(since, until, inclusive="left")]
+    return spine[spine["event_timestamp"].between(since, until, inclusive="left")]
+
+
+def _compare(what: str, online: pd.DataFrame, offline: pd.DataFrame, features: list[str]) -> int:
+    """Count the values that differ, and print it."""
+    return say_equal(what, len(online), features, count_differences(online, offline, features))
 
 
 if __name__ == "__main__":

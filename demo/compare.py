@@ -16,18 +16,17 @@ KEYS = ("carrier", "tailnum", "origin", "dest")
 
 
 def answers_side_by_side(
-    store: FeatureStore, service: str, asked: pd.DataFrame, instant: datetime
+    store: FeatureStore, service: str, rows: pd.DataFrame, instant: datetime
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ask both stores about the keys in ``asked``; return (online, offline), in the order asked.
+    """Ask both stores about ``rows`` of keys and request data; return (online, offline), in order.
 
     The store's clock has to stand at ``instant``. Offline every row is asked as of then too.
     """
-    keys = asked[list(KEYS)]
     online = store.get_online_features(
-        feature_service=service, entity_rows=keys.to_dict("records")
+        feature_service=service, entity_rows=rows.to_dict("records")
     ).to_df()
     offline = store.get_historical_features(
-        keys.assign(event_timestamp=instant), feature_service=service
+        rows.assign(event_timestamp=instant), feature_service=service
     ).to_df()
     return online, offline
 

@@ -79,8 +79,17 @@ def answers_table(
     return table
 
 
-def latency_table(latencies: Sequence[Latency], features: int) -> Table:
-    table = Table(box=SIMPLE_HEAD, title=f"{features} features a key", **_TITLE)
+def say_equal(what: str, rows: int, features: Sequence[str], differences: int) -> int:
+    """Print how many values were compared online and offline; return how many differ."""
+    console.print(
+        f"{rows:,} {what} x {len(features)} features = {rows * len(features):,} values: "
+        + (f"{differences:,} DIFFER." if differences else "all equal.")
+    )
+    return differences
+
+
+def latency_table(latencies: Sequence[Latency]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
     for heading in ("keys a read", "reads", "p50 µs", "p99 µs"):
         table.add_column(heading, justify="right")
     for latency in latencies:

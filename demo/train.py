@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LABEL = "is_late"
+SO_FAR = "dep_delay_so_far"  # of the spine at the gate: what the request has to say online
 TRAINED_UNTIL = pd.Timestamp("2013-10-01", tz="UTC")
 SCHEDULE = (
     "carrier",
@@ -39,6 +40,12 @@ class Quality:
     log_loss: float
     said: float  # mean predicted share of late flights
     happened: float  # the share that were late
+
+
+def feature_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of a training set after those of its spine."""
+    last = SO_FAR if SO_FAR in frame else LABEL
+    return list(frame.columns[frame.columns.get_loc(last) + 1 :])
 
 
 def train_and_judge(flights: pd.DataFrame, columns: Sequence[str]) -> Quality:

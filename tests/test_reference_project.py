@@ -6,7 +6,7 @@ import fcntl
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,10 @@ import duckdb
 import pandas as pd
 import pytest
 
-from demo.compare import KEYS, count_differences
+from demo.clock import Clock
+from demo.compare import KEYS, answers_side_by_side, count_differences
+from demo.decay import PAIRS, minute_by_minute
+from demo.events import EVENTS, events, window_features
 from demo.ingest import RAW_FILES, ingest
 from fstore import FeatureStore
 
@@ -26,6 +29,8 @@ ROOT = Path(__file__).parent.parent
 DBT = ("dbt_project.yml", "profiles.yml", "macros", "models", "seeds", "snapshots")
 SPINE = "flight_predictions"
 SERVICE = "late_arrival_model"
+DEPARTURES = "departure_predictions"
+AT_DEPARTURE = "late_arrival_at_departure"
 # A quiet night, the hour before clocks went forward, a summer afternoon of storms, Christmas.
 INSTANTS = (
     datetime(2013, 1, 15, 8, 0, tzinfo=UTC),
@@ -90,12 +95,17 @@ def test_ingest_writes_the_raw_files_once(tmp_path: Path) -> None:
 
 def test_every_view_is_served_or_labelled_leaky(built: Path) -> None:
     store = FeatureStore(built)
-    (service,) = store.feature_services()
-    served = {projection.view for projection in service.projections}
+    served = {
+        projection.view
+        for service in store.feature_services()
+        for projection in service.projections
+    }
     for view in store.feature_views():
         is_leaky = view.name.endswith("_leaky")
         assert view.online is not is_leaky
         assert (view.name in served) is not is_leaky
+    assert {view.name for view in store.on_demand_views()} <= served
+    assert not [found for found in store.check() if found.is_error]  # runs the examples
 
 
 def test_clocks_agree_with_the_file(warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -208,24 +218,110 @@ def test_the_snapshot_saw_planes_change_hands(
     assert frame["operator"].tolist() == ["FL", "DL"] * 9
 
 
+def test_windows_end_at_the_asking_and_leave_out_what_happens_then(
+    built: Path, warehouse: duckdb.DuckDBPyConnection
+) -> None:
+    """Check windows as flights leave the gate against sums over all flights, by hand.
+
+    At that very instant the flight itself departs: no window has it.
+    """
+    spine = f"select * from {DEPARTURES} order by hash(flight_id) limit 300"
+    frame = (
+        FeatureStore(built)
+        .get_historical_features(
+            f"select * from ({spine}) order by flight_id", feature_service=AT_DEPARTURE
+        )
+        .to_df()
+    )
+    expected = warehouse.sql(f"""
+        select spine.flight_id, spine.dep_delay_so_far, landings.*, departures.*
+        from ({spine}) as spine, lateral (
+            select count(*), count(*) filter (where is_late), max(arr_delay_minutes)
+            from flight_clocks as flown
+            where flown.carrier = spine.carrier
+                and flown.landed_at < spine.event_timestamp
+                and flown.landed_at >= spine.event_timestamp - interval 1 day
+        ) as landings, lateral (
+            select count(*), avg(dep_delay_minutes)
+            from flight_clocks as flown
+            where flown.origin = spine.origin
+                and flown.departed_at < spine.event_timestamp
+                and flown.departed_at >= spine.event_timestamp - interval 1 hour
+        ) as departures
+        order by spine.flight_id
+    """).fetchall()
+    assert len(frame) == len(expected) == 300
+    for row, (flight_id, so_far, landings, late, worst, departures, usual) in zip(
+        frame.itertuples(), expected, strict=True
+    ):
+        assert (row.flight_id, row.dep_delay_so_far) == (flight_id, so_far)
+        assert row.carrier_landings_count_1d == landings
+        assert row.carrier_late_landings_count_1d == late
+        assert row.origin_now__departures_count_1h == departures
+        if landings:
+            assert row.carrier_arr_delay_max_1d == worst
+        if departures:
+            assert row.origin_now__dep_delay_avg_1h == pytest.approx(usual, rel=1e-12)
+            assert row.delay_over_origin == so_far - row.origin_now__dep_delay_avg_1h
+        else:
+            assert pd.isna(row.origin_now__dep_delay_avg_1h)
+            assert pd.isna(row.delay_over_origin)
+
+
 def test_online_equals_offline_at_several_instants(
     project: Path, warehouse: duckdb.DuckDBPyConnection
 ) -> None:
-    now = INSTANTS[0]
-    store = FeatureStore(project, clock=lambda: now)
+    clock = Clock(INSTANTS[0])
+    store = FeatureStore(project, clock=clock)
     publish = cycle((store.materialize, store.materialize_incremental))
     for instant in INSTANTS:
-        now = instant
+        clock.now = instant
         next(publish)(as_of=instant)
-        rows = entity_rows(warehouse, instant)
-        online = store.get_online_features(feature_service=SERVICE, entity_rows=rows).to_df()
-        spine = pd.DataFrame(rows).assign(event_timestamp=instant)
-        offline = store.get_historical_features(spine, feature_service=SERVICE).to_df()
-        features = list(offline.columns[offline.columns.get_loc("event_timestamp") + 1 :])
-        assert len(features) == 31
-        assert count_differences(online, offline, features) == 0
-        assert offline["carrier_arr_delay_24h"].notna().any()
+        rows = pd.DataFrame(entity_rows(warehouse, instant))
+        rows["dep_delay_so_far"] = [float(row % 90 - 10) for row in range(len(rows))]
+        for service, width in ((SERVICE, 48), (AT_DEPARTURE, 23)):
+            online, offline = answers_side_by_side(store, service, rows, instant)
+            features = list(offline.columns[offline.columns.get_loc("event_timestamp") + 1 :])
+            assert len(features) == width
+            assert count_differences(online, offline, features) == 0
+            assert offline["carrier_arr_delay_avg_1d"].notna().any()
     store.close()
+
+
+def test_pushed_landings_and_departures_are_in_the_windows(
+    project: Path, warehouse: duckdb.DuckDBPyConnection
+) -> None:
+    published = INSTANTS[2]
+    clock = Clock(published)
+    store = FeatureStore(project, clock=clock)
+    store.materialize()
+    rows = pd.DataFrame(entity_rows(warehouse, published))
+    before, _ = answers_side_by_side(store, SERVICE, rows, clock.now)
+    clock.now = published + timedelta(hours=1)
+    for view in EVENTS:
+        since = events(view, published, clock.now, project)
+        assert since
+        store.push(view, [*since, since[0]])  # twice counts once
+    online, offline = answers_side_by_side(store, SERVICE, rows, clock.now)
+    windows = window_features(store, online.columns)
+    assert len(windows) == 16
+    assert count_differences(online, offline, windows) == 0
+    assert count_differences(before, offline, windows) > 0
+    store.close()
+
+
+def test_windows_go_on_minute_by_minute(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walk through the blizzard twice, as a second demo does, and look at the hours of nothing."""
+    monkeypatch.chdir(project)
+    clock = Clock(INSTANTS[0])
+    with FeatureStore(project, clock=clock) as store:
+        for _ in range(2):
+            decay = minute_by_minute(store, clock)
+            assert decay.differences == 0
+    for window, precomputed in PAIRS.items():
+        assert decay.pause[window].nunique() == 2
+        assert decay.pause[precomputed].nunique() == 1
+    assert decay.pause["carrier_landings_count_1h"].tolist()[1] == 0
 
 
 def entity_rows(warehouse: duckdb.DuckDBPyConnection, instant: datetime) -> list[dict[str, Any]]:

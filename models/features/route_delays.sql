@@ -10,6 +10,7 @@ landings as (
         landed_at,
         count(*) as landings,
         sum(arr_delay_minutes) as delay_minutes,
+        sum(dep_delay_minutes) as dep_delay_minutes,
         count(*) filter (where is_late) as late_landings
     from flights
     where landed_at is not null
@@ -23,6 +24,8 @@ final as (
         landed_at,
         sum(landings) over last_week::integer as route_landings_7d,
         sum(delay_minutes) over last_week / sum(landings) over last_week as route_arr_delay_7d,
+        -- what the planes made up on their way
+        sum(dep_delay_minutes - delay_minutes) over last_week / sum(landings) over last_week as route_made_up_7d,
         sum(late_landings) over last_week / sum(landings) over last_week as route_late_share_7d
     from landings
     window
