@@ -30,7 +30,12 @@ def materialize_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of both ways to materialize."""
     for option in (
         as_json,
-        click.option("--force", is_flag=True, help="Allow an --as-of before the last one."),
+        click.option(
+            "--force",
+            is_flag=True,
+            help="Allow an --as-of before the last one. What was pushed since stays: such a key is "
+            "read as of its last push.",
+        ),
         click.option(
             "--keep-going", is_flag=True, help="Publish the views that succeed; exit with 1."
         ),
