@@ -21,10 +21,7 @@ import pyarrow as pa
 
 from fstore.definitions import Column, FeatureView
 from fstore.online.disk import put
-from fstore.online.event_block import (
-    EventBlock,
-    write_block,
-)
+from fstore.online.event_block import EventBlock, write_block
 from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_rows import Keyed, counted, stored_events
 from fstore.online.event_tiles import Tiles, joined, tiled
