@@ -65,7 +65,7 @@ golden: $(VENV)/.dev  ## write the expected SQL in tests/golden anew; look at th
 	$(PY) -m pytest -q tests/test_golden.py --golden
 
 .PHONY: bench
-bench: bench-offline bench-online bench-windows  ## all benchmarks: hours; writes docs/benchmarks*.md
+bench: bench-offline bench-online bench-windows bench-online-windows  ## all benchmarks: hours; writes docs/benchmarks*.md
 
 .PHONY: bench-offline
 bench-offline: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the offline engine against its peers
@@ -81,6 +81,11 @@ bench-windows: $(VENV)/.bench benchmarks/.venv-feast/.done  ## window features o
 bench-online: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the online store and its server against Feast's
 	$(PY) -m benchmarks.online
 	$(PY) -m benchmarks.online_report
+
+.PHONY: bench-online-windows
+bench-online-windows: $(VENV)/.bench  ## window features online: reads, pushes, HTTP, every store
+	$(PY) -m benchmarks.online_windows
+	$(PY) -m benchmarks.online_windows_report
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## kills, faults and load at full length

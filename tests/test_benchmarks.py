@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.online_page import render
+from benchmarks.online_windows_goals import goals as goals_of_windows_online
+from benchmarks.online_windows_report import render as render_windows_online
 from benchmarks.windows_report import render as render_windows
 
 ROOT = Path(__file__).parents[1]
@@ -66,3 +68,21 @@ def test_a_small_run_of_windows_gives_right_rows_and_a_page(tmp_path: Path) -> N
     page = render_windows(found)
     assert "## Goals" in page
     assert "growth with spine: exponent" in page
+
+
+def test_a_small_run_of_windows_online_gives_right_answers_and_a_page(tmp_path: Path) -> None:
+    output = tmp_path / "windows.json"
+    words = "--scale 0.002 --parts reads,http,pushes,after,state --repetitions 1 --rounds 1"
+    words += f" --seconds 0.02 --data {tmp_path / 'data'} --output {output}"
+    command = [sys.executable, "-m", "benchmarks.online_windows", *words.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(output.read_text())
+    parts = found["parts"]
+    assert {*parts["reads"]["values"].values(), *parts["pushes"]["values"].values()} == {"right"}
+    assert {parts["http"]["values"], parts["after"]["values"]} == {"right"}
+    assert {each["values"] for each in parts["http"]["pushes"]} == {"right"}
+    assert {each["values"] for each in parts["state"]["bytes"]} == {"right"}
+    measured = [goal for goal in goals_of_windows_online(parts) if goal.measured is not None]
+    assert len(measured) == 1 + 2 + 4
+    assert "## Goals" in render_windows_online(found)
