@@ -37,7 +37,7 @@ EVERY = 5.0  # seconds between looks at how busy the machine is
 @click.option("--scale", default=1.0, show_default=True, help="of all counts of keys and rows")
 @click.option("--repetitions", default=3, show_default=True, help="of a materialize")
 @click.option("--rounds", default=20, show_default=True, help="turns that each has")
-@click.option("--seconds", default=0.3, show_default=True, help="of a turn")
+@click.option("--seconds", default=0.2, show_default=True, help="of a turn")
 @click.option("--connections", default=16, show_default=True, help="of the load on the server")
 @click.option("--data", default=HERE / ".data/online-windows", type=click.Path(path_type=Path))
 @click.option(

@@ -7,6 +7,7 @@ truth is one query written by hand over the same events, which shares nothing wi
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -106,7 +107,11 @@ def make(
     more: Iterable[View] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the events and a project over them, as dbt leaves one behind; return its folder."""
+    """Write the events and a project over them, as dbt leaves one behind; return its folder.
+
+    Nothing is published in it: what an earlier run pushed would still be there.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
     data.mkdir(parents=True, exist_ok=True)
     given = list(sources)
     for source in given:
