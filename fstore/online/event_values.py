@@ -7,6 +7,7 @@ ordered by an integer is: of a double the bits, turned so that they order as Duc
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +26,7 @@ _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _SIGN = np.int64(-(2**63))
 _WHOLE = np.int64(2**63 - 1)
 _NAN = float("nan")
+_LONG, _DOUBLE = struct.Struct("<q"), struct.Struct("<d")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class ValueKind:
         if value == 2**63 - 1:
             return _NAN
         bits = value if value >= 0 else value ^ (2**63 - 1)
-        return float(np.int64(bits).view("<f8"))
+        found: float = _DOUBLE.unpack(_LONG.pack(bits))[0]
+        return found
 
     def from_sum(self, value: Any) -> Any:
         """Return the Python value of a sum of what :meth:`as_sums` gave."""

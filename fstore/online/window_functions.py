@@ -7,7 +7,7 @@ run: deviations through numpy, and what no array can hold (text, huge numbers) v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,17 +24,10 @@ from fstore.online.values import arrow_types, to_arrow
 _BIGINT = range(-(2**63), 2**63)
 
 
-class Run(NamedTuple):
-    """The events [begin, end) of a block; ``valid`` of them count, and add up to ``total``."""
-
-    begin: int
-    end: int
-    valid: int
-    total: Any
-
-
 Reader = Callable[[int, int, list[Any]], None]  # appends a run's cells
-_Function = Callable[[Run], Any]
+# Of the events [begin, end) of a block, so many count, and they add up to that: (begin, end, valid,
+# total).
+_Function = Callable[[int, int, int, Any], Any]
 
 
 def reader_of(
@@ -70,9 +63,9 @@ def reader_of(
 
     def read(begin: int, end: int, cells: list[Any]) -> None:
         count = valid[end] - valid[begin]
-        run = Run(begin, end, count, total(begin, end) if total is not None and count else None)
+        added = total(begin, end) if total is not None and count else None
         for function in functions:
-            cells.append(function(run))
+            cells.append(function(begin, end, count, added))
 
     return read
 
@@ -83,14 +76,14 @@ def _function(
     function = feature.function
     assert measure.value is not None, "without a column, events are counted"
     if function == "count":
-        return lambda run: run.valid
+        return lambda _begin, _end, valid, _total: valid
     if function in ("first", "last"):
         return _at_end(block, measure.value, measure.flag, kind, last=function == "last")
     if function == "sum":
         return _sum(kind, feature.name)
     if function == "avg":
         double = kind.as_double
-        return lambda run: double(run.total) / run.valid if run.valid else None
+        return lambda _begin, _end, valid, total: double(total) / valid if valid else None
     if function == "stddev":
         return _deviation(block, number, measure, kind)
     pick: Any = min if function == "min" else max
@@ -98,22 +91,22 @@ def _function(
         name = "least" if function == "min" else "greatest"
         extreme = over_levels(block.levels(name, number), pick)
         turn = kind.from_ordered
-        return lambda run: turn(extreme(run.begin, run.end)) if run.valid else None
+        return lambda begin, end, valid, _: turn(extreme(begin, end)) if valid else None
     values = _values(block, number, measure.value, kind)
     if function == "approx_count_distinct":
-        return lambda run: distinct(values(run.begin, run.end), kind.type) if run.valid else 0
-    return lambda run: pick(values(run.begin, run.end)) if run.valid else None
+        return lambda begin, end, valid, _: distinct(values(begin, end), kind.type) if valid else 0
+    return lambda begin, end, valid, _: pick(values(begin, end)) if valid else None
 
 
 def _sum(kind: ValueKind, name: str) -> _Function:
     turned, is_whole = kind.from_sum, kind.number != "float" and not kind.scale
 
-    def summed(run: Run) -> Any:
-        if not run.valid:
+    def summed(_begin: int, _end: int, valid: int, total: Any) -> Any:
+        if not valid:
             return None
-        if is_whole and isinstance(run.total, int) and run.total not in _BIGINT:
-            raise QueryError(f"{name} is {run.total}, which a BIGINT cannot hold.")
-        return turned(run.total)
+        if is_whole and isinstance(total, int) and total not in _BIGINT:
+            raise QueryError(f"{name} is {total}, which a BIGINT cannot hold.")
+        return turned(total)
 
     return summed
 
@@ -162,8 +155,8 @@ def _at_end(
     nulls, decode = block.view("nulls", value), kind.decode
     met = None if flag is None else block.view("flags", flag)
 
-    def at_end(run: Run) -> Any:
-        places = range(run.begin, run.end)
+    def at_end(begin: int, end: int, _valid: int, _total: Any) -> Any:
+        places = range(begin, end)
         for place in reversed(places) if last else places:
             if met is None or met[place]:
                 if nulls[place]:
@@ -180,18 +173,18 @@ def _deviation(block: EventBlock, number: int, measure: Measure, kind: ValueKind
     assert measure.value is not None, "without a column, events are counted"
     values = _values(block, number, measure.value, kind)
 
-    def deviation(run: Run) -> float | None:
-        if run.valid < 2:
+    def deviation(begin: int, end: int, valid: int, _total: Any) -> float | None:
+        if valid < 2:
             return None
         if measure.sums:
-            numbers = block.array(run.begin, run.end, "sums", number, 0) / 10**kind.scale
-            if run.valid < run.end - run.begin:
-                valid = block.array(run.begin, run.end + 1, "valid", number)
-                numbers = numbers[np.diff(valid).astype(bool)]
+            numbers = block.array(begin, end, "sums", number, 0) / 10**kind.scale
+            if valid < end - begin:
+                counts = np.diff(block.array(begin, end + 1, "valid", number))
+                numbers = numbers[counts.astype(bool)]
         else:
-            numbers = np.array([float(each) for each in values(run.begin, run.end)])
+            numbers = np.array([float(each) for each in values(begin, end)])
         apart = numbers - numbers.mean()
-        return float(np.sqrt(np.dot(apart, apart) / (run.valid - 1)))
+        return float(np.sqrt(np.dot(apart, apart) / (valid - 1)))
 
     return deviation
 
