@@ -146,20 +146,19 @@ def with_version(view: FeatureView, known: Known, version: Version) -> Known:
     """Return what is known of a key with one more row; its list of events is the same, grown."""
     versions = accepted(known.versions, version)
     if not view.windows:
-        return known._replace(versions=versions)
+        return Known(versions, known.hides, known.deletion, known.events)
     events = known.events if isinstance(known.events, list) else [*known.events]
     events.append(version)
-    return known._replace(versions=versions, events=events)
+    return Known(versions, known.hides, known.deletion, events)
 
 
 def versions_of(view: FeatureView, entry: Entry) -> Iterator[tuple[bytes, Version]]:
     """Yield the rows of an entry of the view, each with its key."""
-    for place in range(entry.count):
-        event, arrival, _, _ = entry.layout.times_of(entry.block, place)
-        yield (
-            entry.layout.key_of(entry.block, place),
-            Version(event, arrival, visible_from(view, event, arrival), entry, place),
-        )
+    layout, block = entry.layout, entry.block
+    ranks = zip(*layout.ranks_of(block, entry.count), strict=True)
+    for place, (event, arrival) in enumerate(ranks):
+        version = Version(event, arrival, visible_from(view, event, arrival), entry, place)
+        yield layout.key_of(block, place), version
 
 
 def is_refused(view: FeatureView, known: Known | None, version: Version) -> bool:

@@ -208,6 +208,11 @@ class Layout:
         offset, length = REFERENCE.unpack_from(block.records, at)
         return bytes(block.heap[offset : offset + length])
 
+    def ranks_of(self, block: Block, count: int) -> tuple[list[int], list[int]]:
+        """Return E of the first so many records, and A."""
+        records = self.structured(block.records[: count * self.size])
+        return records["E"].tolist(), records["A"].tolist()
+
     def times_of(self, block: Block, place: int) -> tuple[int, int, int, int]:
         """Return E, A, ends and followers of the record at a place."""
         return _TIMES.unpack_from(block.records, place * self.size)

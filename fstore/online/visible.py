@@ -68,10 +68,15 @@ def accepted(versions: tuple[Version, ...], new: Version) -> tuple[Version, ...]
     """
     if not versions:
         return (new,)
+    received = new.entry.received
+    if len(versions) == 1:  # as most often
+        (old,) = versions
+        if old.visible_from <= received and new.visible_from <= received:
+            return versions if old.rank > new.rank else (new,)
     others = tuple(version for version in versions if version.rank != new.rank)
     known = (*others, new)
-    current = newest(known, new.entry.received)
+    current = newest(known, received)
     if current is None:
         return known
-    later = (version for version in known if version.visible_from > new.entry.received)
+    later = (version for version in known if version.visible_from > received)
     return (current, *(version for version in later if version.rank > current.rank))
