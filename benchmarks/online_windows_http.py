@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from benchmarks.latency import summary
 from benchmarks.load import Load, bodies, load, request
 from benchmarks.online_peers import free_port, stop, wait_for
 from benchmarks.online_windows_data import PLAIN, Source, Truth, differences
 from benchmarks.online_windows_push import BATCH, Stream, streams_of
-from benchmarks.online_windows_reads import CHECKED, Options, opened, requests, sample
+from benchmarks.online_windows_reads import CHECKED, Options, in_turns, opened, requests, sample
 
 READ, PUSH = "/get-online-features", "/push"
 KEY = "a-key-for-the-benchmark"
 HEADERS = [("Authorization", f"Bearer {KEY}")]
+TOUCHED = 8_000_000  # bytes that are read between two reads in process, for comparison
 BODIES = 40  # of pushes, of a view: sent again and again
 
 
@@ -35,6 +37,13 @@ def measure_http(options: Options) -> dict[str, Any]:
     streams = {each.name: Stream(each, seed=2) for each in streams_of(options)}
     given = [source, *streams_of(options)]
     project = opened(options, "http", given, more=[source.plain()])
+    calls = {
+        "windows": project.call(source.name, source.features),
+        "plain": project.call(f"plain_{source.name}", PLAIN),
+    }
+    touched = np.zeros(TOUCHED // 8)
+    beside = in_turns(calls, requests(source.keys, 1), project.clock, options, between=touched.sum)
+    click.echo(f"cold         {beside}")
     project.store.close()
     folder = options.data / "http"
     with serving(folder) as port:
@@ -46,7 +55,7 @@ def measure_http(options: Options) -> dict[str, Any]:
             values_after = check(port, stream.source, options, stream.all_rows())
             pushes[-1]["values"] = values_after
             say(f"push to {view}, {values_after}", pushes[-1])
-    return {"values": values, "reads": reads, "pushes": pushes}
+    return {"values": values, "reads": reads, "pushes": pushes, "cold": beside}
 
 
 def _reads(port: int, source: Source, options: Options) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -96,6 +97,7 @@ def measure_pushes(options: Options) -> dict[str, Any]:
         "Arrow": lambda rows: pa.Table.from_pylist(rows, SCHEMA),
     }
     times: dict[tuple[str, str], list[int]] = {(v, f): [] for v in streams for f in forms}
+    collected = dict.fromkeys(times, 0)
     for turn in range(-1, options.rounds):
         for (view, form), taken in times.items():
             batches = []
@@ -104,9 +106,11 @@ def measure_pushes(options: Options) -> dict[str, Any]:
             ):
                 batches.append(forms[form](streams[view].batch(project.clock.now)))
                 project.clock.go_on(milliseconds=1)
-            found = _timed(project.store, view, batches)
+            with _Collector() as collector:
+                found = _timed(project.store, view, batches)
             if turn >= 0:
                 taken += found
+                collected[view, form] += collector.nanoseconds
     values = {
         name: project.check(stream.source, stream.all_rows()) for name, stream in streams.items()
     }
@@ -116,7 +120,9 @@ def measure_pushes(options: Options) -> dict[str, Any]:
         facts = {"view": view, "keys": streams[view].source.keys, "form": form, "batch": BATCH}
         found_ = summary(taken)
         rate, mean = BATCH * 1e6 / found_["p50"], BATCH * 1e6 / found_["mean"]
-        pushes.append(facts | {"rows_a_second": rate, "mean_rows_a_second": mean} | found_)
+        facts |= {"rows_a_second": rate, "mean_rows_a_second": mean}
+        facts["collector_share"] = collected[view, form] / sum(taken)
+        pushes.append(facts | found_)
         click.echo(f"push         {view:<10} {form:<6} {rate:9.0f} rows/s at p50, {mean:9.0f} all")
     log = next((options.data / "pushes").rglob("pushes.*.log"))
     size = log.stat().st_size / sum(len(each.made) for each in streams.values())
@@ -130,6 +136,27 @@ def measure_pushes(options: Options) -> dict[str, Any]:
         "fsync": disk,
         "push_profile": profile,
     }
+
+
+class _Collector:
+    """How long Python's garbage collector worked beside the block, in nanoseconds."""
+
+    def __init__(self) -> None:
+        self.nanoseconds = self._begun = 0
+
+    def _tell(self, phase: str, _: dict[str, int]) -> None:
+        now = time.perf_counter_ns()
+        if phase == "start":
+            self._begun = now
+        else:
+            self.nanoseconds += now - self._begun
+
+    def __enter__(self) -> _Collector:
+        gc.callbacks.append(self._tell)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.callbacks.remove(self._tell)
 
 
 def _timed(store: FeatureStore, view: str, batches: list[Any]) -> list[int]:

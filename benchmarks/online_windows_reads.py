@@ -106,7 +106,11 @@ def requests(keys: int, count: int) -> Iterator[Rows]:
 
 
 def in_turns(
-    calls: Mapping[str, Call], asked: Iterator[Rows], clock: Clock, options: Options
+    calls: Mapping[str, Call],
+    asked: Iterator[Rows],
+    clock: Clock,
+    options: Options,
+    between: Callable[[], object] = int,
 ) -> dict[str, dict[str, float]]:
     """Let each call have its turns; return what its times come to. Time passes between calls."""
     times: dict[str, list[int]] = {name: [] for name in calls}
@@ -118,6 +122,7 @@ def in_turns(
             while not taken or now() < last:
                 rows = next(asked)
                 clock.go_on(milliseconds=1)
+                between()
                 begun = now()
                 call(rows)
                 taken.append(now() - begun)

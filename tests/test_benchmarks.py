@@ -84,5 +84,5 @@ def test_a_small_run_of_windows_online_gives_right_answers_and_a_page(tmp_path: 
     assert {each["values"] for each in parts["http"]["pushes"]} == {"right"}
     assert {each["values"] for each in parts["state"]["bytes"]} == {"right"}
     measured = [goal for goal in goals_of_windows_online(parts) if goal.measured is not None]
-    assert len(measured) == 1 + 2 + 4
+    assert len(measured) == 1 + 2 + 8
     assert "## Goals" in render_windows_online(found)
