@@ -204,6 +204,7 @@ def _profiled(project: Opened, stream: Stream) -> list[dict[str, Any]]:
 
 
 def _function_name(path: str, line: int, name: str) -> str:
+    name = name.partition(" at 0x")[0]
     return name.strip("<>") if path == "~" or not line else f"{Path(path).stem}.{name}"
 
 
