@@ -11,6 +11,7 @@ from typing import Any
 
 from fstore.compile.checks import Finding
 from fstore.compile.request import source_named
+from fstore.compile.window_types import feature_type
 from fstore.definitions import (
     Column,
     Entity,
@@ -302,6 +303,19 @@ class FeatureStore:
             return view, describe_view(self._project, view)
         found = describe_on_demand(self._project, self.registry, view)
         return (view, None) if found is None else (found.view, found.view.features)
+
+    def feature_types(self, feature_view: str) -> dict[str, str]:
+        """Return what ``feature_view:*`` means: features with DuckDB's types, in their order.
+
+        Empty where the view is not built.
+        """
+        view, columns = self.describe(feature_view)
+        if columns is None:
+            return {}
+        if not isinstance(view, FeatureView):
+            return {column.name: column.type for column in columns}
+        names = view.feature_names(columns)
+        return {name: feature_type(view, columns, name) for name in names}
 
     def how_computed(self, on_demand_view: str) -> HowComputed | None:
         """Return how an on-demand view is computed online: its inputs, and what needs an engine.

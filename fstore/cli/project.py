@@ -10,7 +10,6 @@ import click
 from fstore.cli import show
 from fstore.cli.on_demand import describe_on_demand
 from fstore.cli.options import as_json, opens_store
-from fstore.compile.window_types import feature_type
 from fstore.definitions import FeatureView, WindowFeature
 
 if TYPE_CHECKING:
@@ -165,10 +164,7 @@ def describe(store: FeatureStore, feature_view: str, as_json: bool) -> None:
         "snapshot": view.snapshot is not None,
         "event_key": ", ".join(view.event_key) or None,
     }
-    features = {}
-    if columns is not None:
-        names = view.feature_names(columns)
-        features = {name: feature_type(view, columns, name) for name in names}
+    features = store.feature_types(feature_view)
     windows = {feature.name: _window(feature) for feature in view.windows}
     if as_json:
         more = {"windows": windows} if windows else {}
