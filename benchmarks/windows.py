@@ -86,10 +86,9 @@ def main(parts: str, scale: float, data: Path, output: Path, keep: bool, **optio
     make_project(folder / "project", folder / "raw", todo)
     os.sync()  # or writing back goes on while the first are measured
     earlier = json.loads(output.read_text(encoding="utf-8")) if keep and output.exists() else {}
-    load = os.getloadavg()[0]  # what else the machine does
-    results: dict[str, Any] = {"machine": machine(), "scale": scale, "load": load}
-    results |= {"versions": {}, "parts": {}}
-    results["parts"] |= earlier.get("parts", {})
+    results: dict[str, Any] = {"machine": machine(), "scale": scale}
+    results |= {name: earlier.get(name, {}) for name in ("loads", "versions", "parts")}
+    results["loads"] |= dict.fromkeys(wanted, os.getloadavg()[0])  # what else the machine does
     output.parent.mkdir(parents=True, exist_ok=True)
     for part in wanted:
         click.echo(f"\n{part}")

@@ -81,13 +81,14 @@ def _opening(results: dict[str, Any]) -> Iterator[str]:
         "of the whole process."
     )
     libraries = ", ".join(f"{name} {it}" for name, it in sorted(results["versions"].items()))
-    load, scale = results["load"], results["scale"]
+    scale = results["scale"]
+    loads = ", ".join(f"{part} {load:.1f}" for part, load in results["loads"].items())
     small = "" if scale == 1 else f" **All counts are {scale:g} of what the text says.**"
     yield (
         f"{machine['cores']} cores of {machine['processor']}, "
         f"{machine['memory_bytes'] / 1e9:.0f} GB, {machine['system']}; {libraries}. "
-        f"The load of the machine was {load:.1f} when it began: where that is much above 0, others "
-        f"worked on it, and only cpu compares.{small}"
+        f"The load of the machine when the run of each part began: {loads}. Where that is much "
+        f"above 0, others worked on it, and only cpu compares.{small}"
     )
 
 
