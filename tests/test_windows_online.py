@@ -199,6 +199,14 @@ def test_a_push_without_an_event_key_would_count_twice(tmp_path: Path) -> None:
     assert read(online, "x_sum_1h")["x_sum_1h"] == 3
 
 
+def test_a_push_for_which_a_condition_fails_is_refused_whole(tmp_path: Path) -> None:
+    entry = {"windows": ["1 day"], "where": "cast(y as integer) > 3", "name": "few"}
+    online = published(tmp_path, event(1, 0.5, 3, "7"), aggregations=[entry])
+    with pytest.raises(EntityRowsError, match="A where of stats"):
+        online.push([event(2, 0.4, 10, "8"), event(3, 0.4, 10, "a")])
+    assert read(online) == {"few_count_1d": 1}
+
+
 @pytest.mark.parametrize("missing", ["id", "z", "x", "t"])
 def test_a_push_gives_what_windows_need(tmp_path: Path, missing: str) -> None:
     online = published(tmp_path, event(1, 0.5, 3))

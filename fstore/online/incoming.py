@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +16,8 @@ from fstore.compile.carried import flags, flags_of, pushed
 from fstore.compile.types import find_column, is_clock
 from fstore.definitions import Column, FeatureView
 from fstore.errors import EntityRowsError, RequestError, did_you_mean, listed
+from fstore.online import in_memory
 from fstore.online.entries import DELETE, PUSH, Entry
-from fstore.online.in_memory import evaluated
 from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.records import ALWAYS, NEVER, Layout, Rows
 from fstore.online.rows import EntityRows
@@ -117,7 +118,14 @@ def with_flags(view: FeatureView, columns: tuple[Column, ...], rows: pa.Table) -
     named = flags(view, columns)
     if not named:
         return rows
-    met = evaluated(flags_of(view, columns, "rows"), rows)
+    try:
+        met = in_memory.many(flags_of(view, columns, "rows"), "rows", rows)
+    except duckdb.Error as error:
+        said = str(error).partition("\n")[0]
+        raise EntityRowsError(
+            f"A where of {view.reference} ({view.file}) cannot be computed for the rows to push. "
+            f"DuckDB: {said}"
+        ) from error
     for flag, column in zip(named, met.columns, strict=True):
         rows = rows.append_column(flag.name, column)
     return rows

@@ -1,8 +1,7 @@
 """On-demand features at a read: in process where the result is known to be DuckDB's, else by it.
 
 What a view's SQL needs is settled once, when a request is prepared: :func:`evaluator`. A read then
-calls functions of a row, or runs one statement for all of its rows, on an engine that is kept: one
-a thread at a time, none from before a fork.
+calls functions of a row, or runs one statement for all of its rows.
 """
 
 from __future__ import annotations
@@ -22,49 +21,13 @@ from fstore.compile.steps import INT_RANGES, Step, places_of
 from fstore.compile.stepwise import Alone
 from fstore.definitions import Column, OnDemandView
 from fstore.errors import RequestError
+from fstore.online import in_memory
 from fstore.online.closures import Function, function_of
-from fstore.online.connections import Connections
 from fstore.online.values import arrow_types, to_arrow, to_python
 
 # Types of which a single value goes to and fro without Arrow as it would with it.
 _RETURNED = frozenset({"DOUBLE", "FLOAT", "VARCHAR", "BOOLEAN", "HUGEINT", *INT_RANGES})
 _BOUND = _RETURNED | {"TIMESTAMP WITH TIME ZONE"}
-
-
-class _Engine:
-    """An engine with nothing in it, and the statements that it has read already."""
-
-    def __init__(self) -> None:
-        # Little room: it is set aside, and a process with much of it cannot fork.
-        self.connection = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "1GB"})
-        self.connection.execute("SET TimeZone = 'UTC'")
-        self._statements: dict[str, duckdb.Statement] = {}
-
-    def one(self, sql: str, row: Sequence[Any]) -> tuple[Any, ...]:
-        """Return the one row of a statement's result, its parameters bound."""
-        statement = self._statements.get(sql)
-        if statement is None:
-            if len(self._statements) >= _MOST_STATEMENTS:
-                self._statements.clear()
-            (statement,) = self.connection.extract_statements(sql)
-            self._statements[sql] = statement
-        (found,) = self.connection.execute(statement, list(row)).fetchall()
-        return tuple(found)
-
-    def many(self, sql: str, rows: pa.Table) -> pa.Table:
-        """Return the result of a statement about the rows."""
-        self.connection.register(GIVEN, rows)
-        try:
-            return self.connection.sql(sql).to_arrow_table()
-        finally:
-            self.connection.unregister(GIVEN)
-
-    def close(self) -> None:
-        self.connection.close()
-
-
-_MOST_STATEMENTS = 256
-_engines: Connections[_Engine] = Connections(_Engine, _Engine.close)
 
 
 @dataclass(frozen=True)
@@ -90,23 +53,20 @@ class Statement:
         """Return the features' columns, for rows of ``inputs``; RequestError where SQL fails."""
         if not rows:
             return [()] * len(self.features)
-        engine, _ = _engines.take()
         try:
             if len(rows) == 1 and self._of_one is not None:
-                return [[cell] for cell in engine.one(self._of_one, rows[0])]
+                return [[cell] for cell in in_memory.one(self._of_one, rows[0])]
             kinds = arrow_types(tuple(column.type for column in self.inputs))
             given = zip(*rows, strict=True)
             cells = [to_arrow(each, kind) for each, kind in zip(given, kinds, strict=True)]
             names = [f"c{place}" for place in range(len(cells))]
-            answer = engine.many(self._of_many, pa.table(cells, names))
+            answer = in_memory.many(self._of_many, GIVEN, pa.table(cells, names))
         except (duckdb.Error, pa.ArrowException) as error:
             said = " ".join(str(error).partition("\n")[0].split()).rstrip(".")
             raise RequestError(
                 f"{self.view.name} ({self.view.file}) cannot be computed for these rows. "
                 f"DuckDB: {said}."
             ) from error
-        finally:
-            _engines.give(engine)
         return [
             to_python(cells, column.type)
             for cells, column in zip(answer.columns, self.features, strict=True)
@@ -165,9 +125,4 @@ def _steps(
     alone = Alone.of(view, inputs, wanted)
     if not alone.within:
         return alone.steps([])
-    engine, _ = _engines.take()
-    try:
-        described = engine.connection.execute(f"DESCRIBE {alone.types()}").fetchall()
-    finally:
-        _engines.give(engine)
-    return alone.steps([row[1] for row in described])
+    return alone.steps(in_memory.types_of(alone.types()))

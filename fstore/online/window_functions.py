@@ -15,10 +15,10 @@ import pyarrow as pa
 from fstore.compile.keyvalue import approximate_count
 from fstore.definitions import WindowFeature
 from fstore.errors import QueryError
+from fstore.online import in_memory
 from fstore.online.event_block import EventBlock
 from fstore.online.event_layout import FAN, Measure
 from fstore.online.event_values import ValueKind
-from fstore.online.in_memory import evaluated
 from fstore.online.values import arrow_types, to_arrow
 
 _BIGINT = range(-(2**63), 2**63)
@@ -208,5 +208,5 @@ def distinct(values: Sequence[Any], kind: str) -> int:
     """Return DuckDB's own approximate count, which of equal values is what training has."""
     (arrow,) = arrow_types((kind,))
     rows = pa.table({"value": to_arrow(values, arrow)})
-    found = evaluated(approximate_count("rows", "value", kind), rows)
+    found = in_memory.many(approximate_count("rows", "value", kind), "rows", rows)
     return int(found.column(0)[0].as_py())
