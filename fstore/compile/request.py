@@ -51,13 +51,6 @@ class Output:
     feature: str
 
 
-def window_of(output: Output) -> WindowFeature | None:
-    """Return the window feature that an output is; None where it is another's or a column."""
-    if not isinstance(output.join, Join):
-        return None
-    return output.join.view.windows_by_name.get(output.feature)
-
-
 @dataclass(frozen=True)
 class FeatureRequest:
     """Joins in the order in which they are first asked for; outputs in the order asked.

@@ -101,11 +101,6 @@ class Parts:
     def has_squares(self) -> bool:
         return any(part.kind == "squares" for part in self.every)
 
-    @property
-    def has_order(self) -> bool:
-        """Whether a part asks which event is the first or the last."""
-        return any(part.kind in ("first", "last") for part in self.every)
-
     def finished(self, feature: WindowFeature, only: Filtered, mean: exp.Expr | None) -> exp.Expr:
         """Return a feature of the parts of all stretches; ``only`` keeps those of its window.
 

@@ -111,8 +111,7 @@ class _Starts:
     def note(self, keys: list[bytes]) -> None:
         """Take in the keys of the next entries."""
         done = self.end.pop() if self.end else 0
-        before = [self.keys[-1] if self.keys else None, *keys[:-1]]
-        for place in np.flatnonzero(np.fromiter(map(ne, keys, before), bool, len(keys))).tolist():
+        for place in _begins(keys, self.keys[-1] if self.keys else None):
             self.keys.append(keys[place])
             self.firsts.append(done + place)
         self.end.append(done + len(keys))
@@ -152,6 +151,13 @@ def _write(
     return starts
 
 
+def _begins(keys: list[bytes], last: bytes | None) -> list[int]:
+    """Return the places at which another key begins; ``last`` is the one before the first."""
+    changed = np.fromiter(map(ne, keys, [last, *keys[:-1]]), bool, len(keys))
+    found: list[int] = np.flatnonzero(changed).tolist()
+    return found
+
+
 def _noting(chunks: Iterable[Keyed], starts: _Starts) -> Iterator[Events]:
     """Yield the events, noting where those of each key begin."""
     for keys, events in chunks:
@@ -165,8 +171,7 @@ def _tiles(
     """Yield the tiles of the events, noting where those of each key begin."""
     last = None
     for keys, events in chunks:
-        before = [last, *keys[:-1]]
-        firsts = np.flatnonzero(np.fromiter(map(ne, keys, before), bool, len(keys))).tolist()
+        firsts = _begins(keys, last)
         tiles, begins = tiled(layout, events, firsts, micros(as_of.astimezone(UTC)))
         starts.note([keys[place] for place in begins.tolist()])
         last = keys[-1]

@@ -23,7 +23,6 @@ from fstore.online.cells import codec_of
 from fstore.online.values import HUGE
 
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
-_SIGN = np.int64(-(2**63))
 _WHOLE = np.int64(2**63 - 1)
 _NAN = float("nan")
 _LONG, _DOUBLE = struct.Struct("<q"), struct.Struct("<d")
