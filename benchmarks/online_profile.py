@@ -15,7 +15,6 @@ from typing import Any
 import click
 
 from fstore import FeatureStore
-from fstore.online.instants import micros
 from fstore.online.reader import OnlineReader
 from fstore.online.rows import EntityRows
 
@@ -38,15 +37,15 @@ def main(project: Path, view: str, key: int, results: Path) -> None:
     generation = store._online.recent()
     plan = reader._known_plan(generation, asked, None, None)
     assert plan is not None
-    entity_rows, now = EntityRows.of(rows), micros(store._clock())
+    entity_rows, now = EntityRows.of(rows), store._instant()
     keys = plan.joins[0].key.encode_columns([[key]], 1)
     parts: dict[str, Callable[[], Any]] = {
-        "the clock, as microseconds": lambda: micros(store._clock()),
+        "the clock, as microseconds": store._instant,
         "entity rows": lambda: EntityRows.of(rows),
         "whether anything changed": store._online.recent,
         "the prepared plan": lambda: reader._known_plan(generation, asked, None, None),
-        "keys, lookup, columns": lambda: plan.answer(entity_rows, None, now),
-        "of these, the index": lambda: plan.read([(keys, now)]),
+        "keys and lookup": lambda: plan.answer(entity_rows, None, now),
+        "of these, the index": lambda: plan.read.rows([(keys, now)]),
         "to_dict": response.to_dict,
         "all of it": lambda: store.get_online_features(asked, rows).to_dict(),
     }

@@ -11,6 +11,7 @@ from typing import Any
 from fstore.jobs import materialize as jobs
 from fstore.jobs import push as push_jobs
 from fstore.manifest import load_registry
+from fstore.online.instants import micros
 from fstore.online.reader import OnlineReader
 from fstore.online.response import OnlineResponse
 from fstore.project import load_project
@@ -95,7 +96,7 @@ class Online:
     ) -> OnlineResponse:
         if self._reader is None:
             self._reader = OnlineReader(jobs.online_store(self.project))
-        return self._reader.get(features, service, rows, full, at, self.now)
+        return self._reader.get(features, service, rows, full, at, micros(self.now))
 
     def x(self, *keys: Any, at: datetime | None = None) -> list[Any]:
         """stats:x of these keys."""

@@ -16,13 +16,13 @@ import pytest
 
 from fstore.definitions import Duration, Entity, FeatureView, Registry, Relation, SnapshotColumns
 from fstore.errors import LockTimeoutError, NotMaterializedError, OnlineStoreError
+from fstore.online.chosen import Cells
 from fstore.online.declared import decode, encode
 from fstore.online.duckdb_store import DuckDBStore
 from fstore.online.instants import micros
 from fstore.online.lock import locked
 from fstore.online.pushes import PushLog
 from fstore.online.reader import OnlineReader
-from fstore.online.records import Cells
 from tests.harness import Service, View
 from tests.online import DAY, NOW, STATS_COLUMNS, STATS_META, Online, stats
 
@@ -130,13 +130,13 @@ def test_a_generation_that_is_held_stays_readable(online: Online) -> None:
     held = store.generation()
     assert held is not None
     lookup = held.lookup(held.registry.views_by_reference["stats"], ("x",))
-    (row,) = lookup([(1).to_bytes(8, "little")], micros(NOW))
+    row = lookup.row((1).to_bytes(8, "little"), micros(NOW))
     assert row[Cells.HEAD :] == (3,)
     for value in (4, 5, 6):
         online.change([valued(value)])
         online.materialize()
     assert "stats.3.duckdb" not in files(online)
-    assert list(lookup([(1).to_bytes(8, "little")], micros(NOW))) == [row]
+    assert lookup.row((1).to_bytes(8, "little"), micros(NOW)) == row
 
 
 def test_a_reader_that_two_publishes_overtake_does_not_miss_the_pushes(
@@ -164,7 +164,7 @@ def test_an_image_that_is_missing_or_strange_is_made_again(online: Online) -> No
         if content is not None:
             image.write_bytes(content)
         reader = OnlineReader(DuckDBStore(online.project.state_directory))
-        answer = reader.get(["stats:x"], None, [{"k": 1}, {"k": 2}], None, None, NOW)
+        answer = reader.get(["stats:x"], None, [{"k": 1}, {"k": 2}], None, None, micros(NOW))
         assert answer.to_dict()["x"] == [3, None]
         image.write_bytes(good)
 
@@ -176,7 +176,7 @@ reader = OnlineReader(jobs.DuckDBStore(Path(sys.argv[1])))
 print("ready", flush=True)
 last = None
 while last != int(sys.argv[2]):
-    found = reader.get(["stats:x"], None, [{"k": 1}], None, None, NOW).to_dict()["x"][0]
+    found = reader.get(["stats:x"], None, [{"k": 1}], None, None, micros(NOW)).to_dict()["x"][0]
     if found != last:
         print(found, time.time(), flush=True)
     last = found
@@ -220,7 +220,7 @@ def test_a_copied_folder_serves_with_nothing_else(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "here")
     reader = OnlineReader(DuckDBStore(tmp_path / "there"))
     rows = [{"k": 1, "k2": 2}]
-    answer = reader.get(None, "model", rows, None, None, NOW).to_dict(include_metadata=True)
+    answer = reader.get(None, "model", rows, None, None, micros(NOW)).to_dict(include_metadata=True)
     assert answer["x__status"] == ["OUTSIDE_MAX_AGE"]
     assert answer["other__x__status"] == ["NOT_FOUND"]
     assert answer["w"] == [5]
@@ -240,7 +240,7 @@ def test_a_view_keeps_the_declaration_that_it_was_published_under(tmp_path: Path
 def test_a_lost_file_is_said(online: Online) -> None:
     def ask() -> object:
         fresh = OnlineReader(DuckDBStore(online.project.state_directory))
-        return fresh.get(["stats:x"], None, [{"k": 1}], None, None, NOW).to_dict()["x"]
+        return fresh.get(["stats:x"], None, [{"k": 1}], None, None, micros(NOW)).to_dict()["x"]
 
     (online.folder / "stats.3.duckdb").unlink()
     assert ask() == [3]  # the image is all that reads need

@@ -30,7 +30,7 @@ answers, wrong, newest = 0, [], 0
 rows = [{"k": key} for key in range(0, int(sys.argv[2]), 97)]
 while not select.select([sys.stdin], [], [], 0)[0]:
     try:
-        found = reader.get(["one:x", "two:x"], None, rows, True, None, NOW).to_dict()
+        found = reader.get(["one:x", "two:x"], None, rows, True, None, micros(NOW)).to_dict()
         values = set(found["one__x"]) | set(found["two__x"])
         if len(values) != 1 or None in values or min(values) < newest:
             wrong.append(f"{values} after {newest}")

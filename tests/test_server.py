@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from fstore.cli import main
-from fstore.online.response import FeatureCells, OnlineResponse, Output
+from fstore.online.response import FeatureCells, OnlineResponse, Output, Outputs
 from fstore.server.answers import answer
 from fstore.server.openapi import document
 from tests.harness import Service, View
@@ -294,7 +294,7 @@ def test_values_that_json_has_no_form_for() -> None:
         Output(name, kind, "v", 0, place)
         for place, (name, (kind, _)) in enumerate(columns.items(), start=2)
     ]
-    response = OnlineResponse({"k": ("INTEGER", (1, 2, 3))}, outputs, found, 3)
+    response = OnlineResponse({"k": ("INTEGER", (1, 2, 3))}, Outputs(tuple(outputs)), found, 3)
     body = json.loads(answer(response, response.features))
     values = dict(
         zip(

@@ -23,6 +23,7 @@ from fstore import FeatureStore
 from fstore.errors import LockTimeoutError, NotMaterializedError, OnlineStoreError, ProfileError
 from fstore.jobs import materialize as jobs
 from fstore.online import redis_lock
+from fstore.online.instants import micros
 from fstore.online.reader import OnlineReader
 from fstore.online.servers import server_store
 from tests import servers
@@ -296,7 +297,7 @@ def test_a_store_that_nobody_holds_is_gone_with_its_connections(kind: str, tmp_p
     try:
         for _ in range(3):
             store: Any = jobs.online_store(online.project)
-            assert OnlineReader(store).get(["stats:x"], None, [{"k": 1}], None, None, NOW)
+            assert OnlineReader(store).get(["stats:x"], None, [{"k": 1}], None, None, micros(NOW))
             online.push([row(1, LATE, 2)])
             held = weakref.ref(store.server)
             del store

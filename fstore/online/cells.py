@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fstore.online.values import HUGE, arrow_types, clamped_day, clamped_time, to_python
+from fstore.online.values import HUGE, arrow_types, clamped_day, time_reader, to_python
 
 _NUMBERS = {
     pa.int8(): "b",
@@ -48,7 +48,7 @@ def codec_of(kind: str) -> Codec:
     if arrow in _NUMBERS:
         return Codec(_NUMBERS[arrow], lambda cells: cells)
     if pa.types.is_timestamp(arrow) and arrow.unit != "ns":
-        return Codec("q", lambda cells: cells.cast(pa.int64()), partial(clamped_time, kind=arrow))
+        return Codec("q", lambda cells: cells.cast(pa.int64()), time_reader(arrow))
     if pa.types.is_date32(arrow):
         return Codec("i", lambda cells: cells.cast(pa.int32()), clamped_day)
     if pa.types.is_string(arrow) or pa.types.is_dictionary(arrow):

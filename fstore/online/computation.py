@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from fstore.compile.computed import Computed
 from fstore.compile.request import Columns
 from fstore.errors import EntityRowsError
+from fstore.online.chosen import Cells
 from fstore.online.fields import field_reader
 from fstore.online.instants import moment
 from fstore.online.keys import NotAKeyError
 from fstore.online.on_demand import Evaluator, evaluator
-from fstore.online.records import Cells
 from fstore.online.rows import EntityRows
 
 Found = Sequence[Sequence[Any]]  # the columns of a join's rows: E, whether it is seen, .., features

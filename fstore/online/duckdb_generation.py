@@ -104,9 +104,10 @@ class FileGeneration:
         cells = event_lookup(
             plan, state, events.block, events.finder(), published.generation, known
         )
-        return lambda keys, at: [
-            row + more for row, more in zip(rows(keys, at), cells(keys, at), strict=True)
-        ]
+        return Lookup(
+            lambda key, at: rows.row(key, at) + cells((key,), at)[0],
+            lambda keys, at: [*rows.columns(keys, at), *zip(*cells(keys, at), strict=True)],
+        )
 
     def events(self, reference: str) -> tuple[EventFile, EventState]:
         """Return the events of a view, and what makes one of them and of what is pushed."""
@@ -134,4 +135,15 @@ class FileGeneration:
 
     def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
         reads = [self.lookup(view, features) for view, features in asked]
-        return lambda asked: [read(*each) for read, each in zip(reads, asked, strict=True)]
+        if len(reads) == 1:  # as most often: nothing to pair
+            ((row, columns),) = reads
+            return Lookups(
+                lambda asked: (row(asked[0][0][0], asked[0][1]),),
+                lambda asked: (columns(*asked[0]),),
+            )
+        return Lookups(
+            lambda asked: [
+                read.row(keys[0], at) for read, (keys, at) in zip(reads, asked, strict=True)
+            ],
+            lambda asked: [read.columns(*each) for read, each in zip(reads, asked, strict=True)],
+        )

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from fstore.definitions import Column
-from fstore.online.records import Block, Cells, Layout, Rows
+from fstore.online.chosen import Cells
+from fstore.online.records import Block, Layout, Rows
 from fstore.online.values import arrow_types, to_arrow
 
 _FRAME = struct.Struct("<II")  # length and CRC-32 of what follows

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from fstore.definitions import Column, FeatureView
+from fstore.online.chosen import Cells
 from fstore.online.disk import put
 from fstore.online.event_block import EventBlock, write_block
 from fstore.online.event_layout import CHUNK, EventLayout
@@ -29,7 +30,7 @@ from fstore.online.event_tiles import part_of as part_of_tiles
 from fstore.online.image import Image, image_in_memory, write_image
 from fstore.online.instants import micros
 from fstore.online.measures import Events, nothing
-from fstore.online.records import NEVER, Cells, Layout, Rows
+from fstore.online.records import NEVER, Layout, Rows
 
 FIRST, COUNT = Column("first", "UBIGINT"), Column("count", "UBIGINT")
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from fstore.definitions import FeatureView
+from fstore.online.chosen import Cells
 from fstore.online.disk import sync, write_durably
 from fstore.online.entries import Entry, decoded, encoded, subset
 from fstore.online.event_file import EventFile
 from fstore.online.event_state import EventState
 from fstore.online.image import Image
 from fstore.online.pushes import Known, PushLog
-from fstore.online.records import Cells, Layout
+from fstore.online.records import Layout
 from fstore.online.values import arrow_types, to_arrow
 
 

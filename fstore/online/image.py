@@ -73,6 +73,21 @@ class Image:
     def slots(self) -> memoryview:
         return memoryview(self.content)[self.slots_at :].cast("Q")
 
+    @cached_property
+    def records(self) -> np.ndarray:
+        """The records, each as bytes. What lies behind the last one is no record."""
+        size = self.layout.size
+        count = (self.slots_at - _START) // size
+        return np.frombuffer(self.content, f"V{size}", count, _START)
+
+    def offset_of(self, number: int) -> int:
+        """Return where the record of a number, from 0 on, begins."""
+        return _START + number * self.layout.size
+
+    def number_of(self, offset: int) -> int:
+        """Return the number of the record that begins there."""
+        return (offset - _START) // self.layout.size
+
     def finder(self) -> Callable[[bytes | None], int]:
         """Return the function from a key to its first record's offset; -1 where it has none."""
         slots, content, shift = self.slots, self.content, self.shift

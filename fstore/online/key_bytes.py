@@ -44,8 +44,7 @@ class KeyCodec:
         """
         if len(columns) == 1:
             if count < _MANY:
-                encode = self._first
-                return [encode(value) for value in columns[0]]
+                return [*map(self._first, columns[0])]
             return _encoded(self.types[0], columns[0])
         parts = [_encoded(*each) for each in zip(self.types, columns, strict=True)]
         if not parts:

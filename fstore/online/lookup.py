@@ -7,10 +7,15 @@ from itertools import repeat
 from typing import Any
 
 from fstore.definitions import FeatureView
+from fstore.online.chosen import Cells
+from fstore.online.gather import gatherer
 from fstore.online.image import Image
+from fstore.online.protocol import Columns, Lookup
 from fstore.online.pushes import Known
-from fstore.online.records import NEVER, RANK, Cells, Layout, Row
+from fstore.online.records import RANK, Layout, Row
 from fstore.online.visible import newest
+
+_MANY = 32  # keys from which on it pays to find and read them all at once
 
 # What is at hand of a key: where its first published record is (-1: nowhere), the bytes that hold
 # it and its heap, and what was pushed and deleted (None: nothing).
@@ -23,57 +28,103 @@ def index_lookup(
     image: Image,
     generation: int,
     known: Mapping[bytes, Known],
-) -> Callable[[Sequence[bytes | None], int], list[Row]]:
-    """Return the function that reads features of a view: (keys, instant) to a row for each key.
+) -> Lookup:
+    """Return what reads features of a view.
 
     ``generation`` is the image's, which deletions name; ``known`` is what the log says by key, now
-    and when it has grown. Rows have their cells in the order of the relation.
+    and when it has grown.
     """
-    find, content, nothing = image.finder(), repeat(image.content), repeat(None)
-    rows = row_reader(view, features, image.layout, generation)
+    cells = Cells(image.layout, features)
+    see = _sight(view, cells, image.layout, generation)
+    find, content, gather = image.finder(), image.content, gatherer(image)
+    heard: Callable[[Any], Known | None] = known.get
+    no_key = bytes(image.layout.key.size or 0)
+    ttl, first, size = _ttl(view), image.offset_of(0), image.layout.size
 
-    def read(keys: Sequence[bytes | None], at: int) -> list[Row]:
-        heard: Iterable[Known | None] = map(known.get, keys) if known else nothing  # type: ignore[arg-type]
-        return rows(zip(map(find, keys), content, heard, strict=False), at)
+    def row(key: bytes | None, at: int) -> Row:
+        return see(find(key), content, heard(key) if known else None, at)
 
-    return read
+    def columns(keys: Sequence[bytes | None], at: int) -> Columns:
+        if gather is None or len(keys) < _MANY:
+            return one_by_one(keys, map(find, keys), at)
+        is_null = None in keys
+        asked = [no_key if key is None else key for key in keys] if is_null else keys
+        records, numbers = gather(asked)  # type: ignore[arg-type]  # no None among them
+        if is_null:
+            numbers[[key is None for key in keys]] = -1
+        # What is seen as it is: the only row of a key that nothing was pushed to, begun and not
+        # ended at the instant, and not too old. The others are seen one by one.
+        events = records["E"]
+        others = (
+            (numbers < 0) | (events > at) | (records["ends"] <= at) | (records["followers"] > 0)
+        )
+        if ttl is not None:
+            others |= events < at - ttl
+        if known:
+            others |= [key in known for key in keys]
+        places = others.nonzero()[0].tolist()
+        if 2 * len(places) > len(keys):
+            return one_by_one(keys, map(offset_of, numbers.tolist()), at)
+        found = cells.columns(records, content, others)
+        for place in places:
+            said = heard(keys[place]) if known else None
+            seen = see(offset_of(numbers.item(place)), content, said, at)
+            for column, cell in zip(found, seen, strict=True):
+                column[place] = cell
+        return found
+
+    def one_by_one(keys: Sequence[bytes | None], offsets: Iterable[int], at: int) -> Columns:
+        said = map(heard, keys) if known else repeat(None)
+        rows = map(see, offsets, repeat(content), said, repeat(at))
+        return [*zip(*rows, strict=True)]
+
+    def offset_of(number: int) -> int:
+        return first + number * size if number >= 0 else -1
+
+    return Lookup(row, columns)
 
 
 def row_reader(
     view: FeatureView, features: Sequence[str], layout: Layout, generation: int
-) -> Callable[[Iterable[Found], int], list[Row]]:
+) -> Callable[[Sequence[Found], int], list[Row]]:
     """Return the function that chooses what to see: (what is at hand of each key, instant) to rows.
 
     ``generation`` is that of the published records: a deletion may hide them.
     """
+    see = _sight(view, Cells(layout, features), layout, generation)
+    return lambda found, at: [see(record, content, heard, at) for record, content, heard in found]
+
+
+def _ttl(view: FeatureView) -> int | None:
+    return None if view.ttl is None else view.ttl.seconds * 1_000_000
+
+
+def _sight(
+    view: FeatureView, cells: Cells, layout: Layout, generation: int
+) -> Callable[[int, Any, Known | None, int], Row]:
+    """Return the function from what is at hand of a key, and an instant, to the row to see."""
     size = layout.size
-    cells = Cells(layout, features)
     unpack, decode, stale = cells.unpack, cells.decode, cells.stale
     plain, no_nulls, missing = cells.plain, cells.no_nulls, cells.missing
-    ttl = None if view.ttl is None else view.ttl.seconds * 1_000_000
+    ttl = _ttl(view)
 
-    def read(found: Iterable[Found], at: int) -> list[Row]:
-        oldest = NEVER if ttl is None else at - ttl
-        rows = []
-        for record, content, heard in found:
-            if heard is not None:
-                row, content = settled(record, content, heard, at)
-            elif record < 0:
-                rows.append(missing)
-                continue
-            else:
-                row = unpack(content, record)
-                if row[2] or row[0] > at:
-                    row, content = settled(record, content, None, at)
-            if row is None or row[1] <= at:  # nothing yet, or a snapshot's row that has ended
-                rows.append(missing)
-            elif row[0] < oldest:
-                rows.append(stale(row[0]))
-            elif plain and row[3] == no_nulls:
-                rows.append(row)
-            else:
-                rows.append(decode(row, content))
-        return rows
+    def see(record: int, content: Any, heard: Known | None, at: int) -> Row:
+        row: Row | None
+        if heard is not None:
+            row, content = settled(record, content, heard, at)
+        elif record < 0:
+            return missing
+        else:
+            row = unpack(content, record)
+            if row[2] or row[0] > at:
+                row, content = settled(record, content, None, at)
+        if row is None or row[1] <= at:  # nothing yet, or a snapshot's row that has ended
+            return missing
+        if ttl is not None and row[0] < at - ttl:
+            return stale(row[0])
+        if plain and row[3] == no_nulls:
+            return row
+        return decode(row, content)
 
     def settled(record: int, content: Any, heard: Known | None, at: int) -> tuple[Row | None, Any]:
         """Return the raw row to see where a key has several, or was pushed or deleted.
@@ -98,4 +149,4 @@ def row_reader(
             return unpack(block.records, pushed.place * size), block.heap
         return (None if published is None else unpack(content, published)), content
 
-    return read
+    return see

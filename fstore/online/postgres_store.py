@@ -36,7 +36,7 @@ from fstore.online.held import (
 from fstore.online.lookup import row_reader
 from fstore.online.postgres_server import BATCH, PostgresServer, statement
 from fstore.online.postgres_writer import PostgresWriter
-from fstore.online.protocol import Lookups, OutdatedError, Writer, asking_weakly
+from fstore.online.protocol import Asked, Lookups, OutdatedError, Writer, asking_weakly
 from fstore.online.records import Layout, Row
 from fstore.online.succession import layouts
 from fstore.online.window_joins import columns_of, window_joins
@@ -88,7 +88,7 @@ class PostgresGeneration:
         query = sql.SQL(" UNION ALL ").join(parts).as_bytes(None)
         server, stamp = self.server, self.stamp.encode()
 
-        def read(wanted: Sequence[tuple[Sequence[bytes | None], int]]) -> list[Sequence[Row]]:
+        def read(wanted: Sequence[Asked]) -> list[Sequence[Row]]:
             keys = [[key for key in each if key is not None] for each, _ in wanted]
             try:
                 rows = server.ask(query, [server.namespace, *keys])
@@ -113,7 +113,7 @@ class PostgresGeneration:
                 results[place] = join.beside(results[place], each, held, events, at)
             return results
 
-        return read
+        return Lookups.of(read)
 
 
 class PostgresStore:

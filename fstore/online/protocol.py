@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -22,13 +22,34 @@ from fstore.online.records import Row
 
 G = TypeVar("G", contravariant=True)
 
-# Reads the same features of one view again and again: keys as KeyCodec encodes them, None for one
-# that no row can have, and the instant in microseconds. A row for each key, in order, its cells in
-# the order of the relation.
-Lookup = Callable[[Sequence[bytes | None], int], Sequence[Row]]
+# The rows of some keys as columns: E, what is None where nothing is seen (so also where the row is
+# older than the ttl), two that nobody reads, and the features.
+Columns = Sequence[Sequence[Any]]
+# What is asked of a view: keys as KeyCodec encodes them, None for one that no row can have, and
+# the instant in microseconds.
+Asked = tuple[Sequence[bytes | None], int]
 
-# The same for several views, in one step: (keys, instant) of each, rows of each.
-Lookups = Callable[[Sequence[tuple[Sequence[bytes | None], int]]], Sequence[Sequence[Row]]]
+
+class Lookup(NamedTuple):
+    """Reads the same features of one view again and again, in the order of the relation."""
+
+    row: Callable[[bytes | None, int], Row]  # of one key
+    columns: Callable[[Sequence[bytes | None], int], Columns]  # of one key or more, in order
+
+
+class Lookups(NamedTuple):
+    """The same for several views, in one step: what each gives."""
+
+    rows: Callable[[Sequence[Asked]], Sequence[Row]]  # of one key each
+    columns: Callable[[Sequence[Asked]], Sequence[Columns]]
+
+    @classmethod
+    def of(cls, read: Callable[[Sequence[Asked]], Sequence[Sequence[Row]]]) -> Lookups:
+        """Return those of a store that reads a row for each key, in order."""
+        return cls(
+            lambda asked: [rows[0] for rows in read(asked)],
+            lambda asked: [[*zip(*rows, strict=True)] for rows in read(asked)],
+        )
 
 
 class OutdatedError(Exception):
@@ -60,7 +81,7 @@ class Generation(Protocol):
     def columns(self) -> Mapping[str, tuple[Column, ...]]: ...
     def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
         """Prepare to read these features of these views. Where the generation is outdated and not
-        kept, the function raises OutdatedError.
+        kept, what reads them raises OutdatedError.
         """
 
 

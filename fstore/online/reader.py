@@ -1,7 +1,7 @@
 """Online reads: names resolved, keys looked up, statuses told.
 
     OnlineReader(store).get(
-        features, feature_service, entity_rows, full_feature_names, at=None, now=clock()
+        features, feature_service, entity_rows, full_feature_names, at=None, now=micros(clock())
     ) -> OnlineResponse
 
 ``store`` is any fstore.online.protocol.OnlineStore. A reader may be used by any thread and after a
@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
 from fstore.compile.clashes import refuse_clashes
 from fstore.compile.computed import type_of
@@ -29,13 +29,14 @@ from fstore.errors import (
     RequestError,
     listed,
 )
+from fstore.online.chosen import Cells
 from fstore.online.computation import Computation, computation
 from fstore.online.instants import micros
 from fstore.online.key_bytes import KeyCodec
 from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.protocol import Generation, Lookups, OnlineStore, OutdatedError
-from fstore.online.records import Cells, Layout
-from fstore.online.response import OnlineResponse, Output
+from fstore.online.records import Layout
+from fstore.online.response import OneRowResponse, OnlineResponse, Output, Outputs
 from fstore.online.rows import EntityRows
 
 _PLANS = 256  # prepared requests that are kept for one generation
@@ -56,18 +57,16 @@ class OnlineReader:
         entity_rows: Any,
         full_feature_names: bool | None,
         at: datetime | None,
-        now: datetime,
+        now: int,
     ) -> OnlineResponse:
         """Return the features of each entity row, in the order given.
 
-        ``now`` is the clock's instant and ``at`` one asked for instead; both aware, or naive in
-        UTC. Each view is read at the later of the clock and its K, so that the future which a
-        generation holds is never missed. Raises UnknownNameError, RequestError (``at`` before a
-        view's K), EntityRowsError and NotMaterializedError.
+        ``now`` is the clock's instant in microseconds since 1970, and ``at`` one asked for instead:
+        aware, or naive in UTC. Each view is read at the later of the clock and its K, so that the
+        future which a generation holds is never missed. Raises UnknownNameError, RequestError
+        (``at`` before a view's K), EntityRowsError and NotMaterializedError.
         """
         rows = EntityRows.of(entity_rows)
-        aware = now if now.tzinfo is UTC else utc_instant(now, "what the clock gives")
-        instant = micros(aware)
         asked_instant = None if at is None else utc_instant(at, "at")
         for _ in range(_TRIES):
             # What is asked for the first time, or reads nothing, is of what is published now.
@@ -77,7 +76,7 @@ class OnlineReader:
                 generation = self._store.generation()
                 plan = self._plan(generation, features, feature_service, full_feature_names)
             try:
-                return plan.answer(rows, asked_instant, instant)
+                return plan.answer(rows, asked_instant, now)
             except OutdatedError:
                 continue
             except RequestError:
@@ -95,7 +94,7 @@ class OnlineReader:
         prepared = self._prepared
         if prepared is None or prepared[0] is not generation:
             return None
-        asked = tuple(features) if isinstance(features, list | tuple) else features
+        asked = tuple(features) if isinstance(features, list) else features
         try:
             return prepared[1].get((asked, feature_service, full_feature_names))
         except TypeError:  # something in the list is no text; preparing says so
@@ -122,12 +121,13 @@ class OnlineReader:
         plans = prepared[1]
         if len(plans) >= _PLANS:
             plans.clear()
-        asked = tuple(features) if isinstance(features, list | tuple) else features
+        asked = tuple(features) if isinstance(features, list) else features
         plans[asked, feature_service, full_feature_names] = plan
         return plan
 
 
-class _KeyColumn(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _KeyColumn:
     """A join key, the caller's column that it is taken from, and how its values are read."""
 
     key: str
@@ -137,7 +137,8 @@ class _KeyColumn(NamedTuple):
     shown: str  # the type of the column in the answer: of the first join that uses it
 
 
-class _JoinPlan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _JoinPlan:
     join: Join
     key: KeyCodec
     columns: tuple[_KeyColumn, ...]
@@ -146,12 +147,12 @@ class _JoinPlan(NamedTuple):
     nothing: Sequence[Sequence[Any]]  # the columns of no row
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """A request against one generation, with everything but the keys settled."""
 
     joins: tuple[_JoinPlan, ...]
-    outputs: tuple[Output, ...]
+    outputs: Outputs
     read: Lookups  # of the joins, in one step
     computed: tuple[Computation, ...] = ()
 
@@ -159,46 +160,44 @@ class _Plan:
         count = rows.count
         keys: dict[str, tuple[str, Sequence[Any]]] = {}
         asked = []
-        for join, codec, key_columns, as_of, first, _ in self.joins:
+        for plan in self.joins:
             if at is None:
-                instant = now if now > first else first
+                instant = now if now > plan.first else plan.first
             else:
-                instant = _asked_instant(join, as_of, at)
+                instant = _asked_instant(plan.join, plan.as_of, at)
             columns = []
-            for key, column, kind, native, shown in key_columns:
-                values = rows.column(column, join.name) if count else ()
-                if count and {*map(type, values)} != native:
-                    values = _read_values(values, join, key, column, kind)
-                if column not in keys:
-                    keys[column] = (shown, values)
+            for each in plan.columns:
+                values = rows.column(each.column, plan.join.name) if count else ()
+                if count and {*map(type, values)} != each.native:
+                    values = _read_values(values, plan.join, each)
+                if each.column not in keys:
+                    keys[each.column] = (each.shown, values)
                 columns.append(values)
-            asked.append((codec.encode_columns(columns, count), instant))
+            asked.append((plan.key.encode_columns(columns, count), instant))
+        if count == 1 and not self.computed:
+            return OneRowResponse(keys, self.outputs, self.read.rows(asked))
         if count:
-            found: list[Sequence[Sequence[Any]]] = [
-                list(zip(*read, strict=False)) for read in self.read(asked)
-            ]
+            found = [*self.read.columns(asked)]
         else:
             found = [plan.nothing for plan in self.joins]
         if self.computed:
             instants = [instant for _, instant in asked]
             otherwise = now if at is None else micros(at)
-            for each in self.computed:
-                found.append(each.columns(rows, found, instants, otherwise))
+            for computed in self.computed:
+                found.append(computed.columns(rows, found, instants, otherwise))
         return OnlineResponse(keys, self.outputs, found, count)
 
 
-def _read_values(
-    given: Sequence[Any], join: Join, key: str, column: str, kind: KeyType
-) -> Sequence[Any]:
-    read = kind.read
+def _read_values(given: Sequence[Any], join: Join, column: _KeyColumn) -> Sequence[Any]:
+    read = column.kind.read
     values = []
     for place, value in enumerate(given):
         try:
             values.append(read(value))
         except NotAKeyError as reason:
             raise EntityRowsError(
-                f"entity_rows[{place}]: {column} is {value!r}, and the join key {key} of "
-                f"{join.view.reference} is {kind.type}: {reason}."
+                f"entity_rows[{place}]: {column.column} is {value!r}, and the join key "
+                f"{column.key} of {join.view.reference} is {column.kind.type}: {reason}."
             ) from None
     return values
 
@@ -259,7 +258,7 @@ def _prepare(
         view_of, at = output.join.view, places[output.join.name, output.feature]
         kind_of = type_of(view_of, columns, output.feature)
         outputs.append(Output(output.name, kind_of, view_of.reference, *at))
-    return _Plan(tuple(joins), tuple(outputs), generation.lookups(wants), tuple(computed))
+    return _Plan(tuple(joins), Outputs(tuple(outputs)), generation.lookups(wants), tuple(computed))
 
 
 def _check_published(generation: Generation, view: FeatureView) -> None:

@@ -11,7 +11,7 @@ A record has one size for all rows of a view, so that any choice of features is 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -109,7 +109,8 @@ class Layout:
         return self.formats_size(0, 5)
 
     @cached_property
-    def _dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[Any]:
+        """A record as numpy sees it, with a field for each part: E, A, nulls, ``cell 0``, ..."""
         fields: list[tuple[str, Any]] = [("E", "<i8"), ("A", "<i8"), ("ends", "<i8")]
         fields += [("followers", "<u4"), ("nulls", f"({self.null_bytes},)u1")]
         reference = np.dtype([("offset", "<u8"), ("length", "<u4")])
@@ -119,12 +120,12 @@ class Layout:
         return np.dtype(fields)
 
     def structured(self, records: bytes) -> np.ndarray:
-        """Return records as an array with a field for each part: E, A, nulls, ``cell 0``, ..."""
-        return np.frombuffer(records, self._dtype)
+        """Return records as an array of :attr:`dtype`."""
+        return np.frombuffer(records, self.dtype)
 
     def pack(self, rows: Rows, heap_start: int = 0) -> Block:
         """Return the rows as records and heap, for a heap that has ``heap_start`` bytes before."""
-        records = np.zeros(len(rows.keys), self._dtype)
+        records = np.zeros(len(rows.keys), self.dtype)
         records["E"], records["A"], records["ends"] = rows.events, rows.arrivals, rows.ends
         records["followers"] = rows.followers
         heap: list[bytes] = []
@@ -157,7 +158,7 @@ class Layout:
 
         A key that is not of fixed size is left out: such rows are held under their key.
         """
-        records = np.frombuffer(block.records, self._dtype, count).copy()
+        records = np.frombuffer(block.records, self.dtype, count).copy()
         if self.key.size is None:
             records["key"] = 0
         if not self._references:
@@ -181,7 +182,7 @@ class Layout:
         if len(rows) == 1:
             return rows[0]
         size, count = self.size, len(rows)
-        records = np.frombuffer(b"".join(row[:size] for row in rows), self._dtype).copy()
+        records = np.frombuffer(b"".join(row[:size] for row in rows), self.dtype).copy()
         records["followers"] = np.arange(count - 1, -1, -1)
         heaps = [row[size:] for row in rows]
         before = np.array(list(accumulate(map(len, heaps), initial=0))[:-1], np.uint64)
@@ -244,49 +245,3 @@ def _refer_column(target: np.ndarray, cells: pa.Array, heap: list[bytes], start:
     if last > first:
         heap.append(data[first:last].to_pybytes())
     return last - first
-
-
-class Cells:
-    """Reads a choice of features from records, by one call of struct a row.
-
-    :attr:`unpack` (records, offset) gives (E, ends, followers, nulls, raw cells ...), the features
-    in the order of the layout. Where :attr:`plain`, and without a NULL, that is the row already;
-    else :meth:`decode` makes the row of it.
-    """
-
-    HEAD = 4  # what comes before the cells of a row
-
-    def __init__(self, layout: Layout, features: Sequence[str]) -> None:
-        formats = ["q", "8x", "q", "I", *layout.formats[4:5], f"{layout.formats_size(5, 6)}x"]
-        wanted = set(features)
-        self._decoders: list[tuple[int, bool, Callable[[Any], Any] | None]] = []
-        for place, (column, codec) in enumerate(zip(layout.features, layout.codecs, strict=True)):
-            if column.name in wanted:
-                formats.append(layout.formats[6 + place])
-                self._decoders.append((1 << place, codec.code is None, codec.decode))
-            else:
-                formats.append(f"{layout.formats_size(6 + place, 7 + place)}x")
-        self.unpack = struct.Struct("<" + "".join(formats)).unpack_from
-        self.no_nulls = bytes(layout.null_bytes)
-        self.plain = all(not refers and not decode for _, refers, decode in self._decoders)
-        self.missing: Row = (None,) * (self.HEAD + len(self._decoders))
-
-    def stale(self, event: int) -> Row:
-        """Return the row of which only E is told."""
-        return (event, *self.missing[1:])
-
-    def decode(self, raw: Row, heap: Any) -> Row:
-        """Return a row with its values, from what :attr:`unpack` gave."""
-        nulls = int.from_bytes(raw[3], "little")
-        cells: list[Any] = []
-        at = self.HEAD
-        for bit, refers, decode in self._decoders:
-            if nulls & bit:
-                cells.append(None)
-            elif refers:
-                content = heap[raw[at] : raw[at] + raw[at + 1]]
-                cells.append(content if decode is None else decode(content))
-            else:
-                cells.append(raw[at] if decode is None else decode(raw[at]))
-            at += 2 if refers else 1
-        return (*raw[: self.HEAD], *cells)

@@ -10,7 +10,7 @@ from fstore.definitions import Column, FeatureView, Registry
 from fstore.online.generation import Catalog, Declared
 from fstore.online.held import UNHIDDEN, found
 from fstore.online.lookup import row_reader
-from fstore.online.protocol import Lookups
+from fstore.online.protocol import Asked, Lookups
 from fstore.online.records import Layout, Row
 from fstore.online.redis_server import RedisServer, command
 from fstore.online.succession import layouts
@@ -90,7 +90,7 @@ class RedisGeneration:
         ]
         ask, stamp = self.server.ask, self.stamp
 
-        def read(wanted: Sequence[tuple[Sequence[bytes | None], int]]) -> list[Sequence[Row]]:
+        def read(wanted: Sequence[Asked]) -> list[Sequence[Row]]:
             packed = [pack(keys) for pack, (keys, _) in zip(commands, wanted, strict=True)]
             packed += [pack(wanted[place][0]) for place, pack in blocks]
             answers = ask(b"".join(packed), len(packed))
@@ -115,4 +115,4 @@ class RedisGeneration:
                 results[place] = windows[place].beside(results[place], keys, values, answer[1:], at)
             return results
 
-        return read
+        return Lookups.of(read)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -64,40 +66,60 @@ class Output(NamedTuple):
     place: int
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """The columns of the answer, in order: prepared once for many answers."""
+
+    every: tuple[Output, ...]
+
+    @cached_property
+    def places(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, join and place of each: bare tuples, which a loop takes apart at half the cost."""
+        return tuple((each.name, each.join, each.place) for each in self.every)
+
+
 class OnlineResponse:
     """The features of the rows asked, in their order: the join key columns, then the features.
 
     With ``include_metadata`` each feature is followed by ``<name>__status`` and ``<name>__ts``.
     """
 
-    __slots__ = ("_found", "_outputs", "keys", "row_count")
+    __slots__ = ("_outputs", "_read", "keys", "row_count")
 
     def __init__(
         self,
         keys: Mapping[str, tuple[str, Sequence[Any]]],
-        outputs: Sequence[Output],
+        outputs: Outputs,
         found: Sequence[Sequence[Sequence[Any]]],
         row_count: int,
     ) -> None:
         """Take the key columns, by name with type, and for each join the columns of its rows."""
         self.keys = keys
         self.row_count = row_count
-        self._outputs, self._found = outputs, found
+        self._outputs, self._read = outputs, found
+
+    @property
+    def _found(self) -> Sequence[Sequence[Sequence[Any]]]:
+        """For each join the columns of its rows."""
+        return self._read
 
     @property
     def features(self) -> dict[str, FeatureCells]:
         """The features by name, in the order of the answer."""
+        found = self._found
         return {
-            name: FeatureCells(kind, view, self._found[join][place], *self._found[join][:2])
-            for name, kind, view, join, place in self._outputs
+            name: FeatureCells(kind, view, found[join][place], *found[join][:2])
+            for name, kind, view, join, place in self._outputs.every
         }
 
     def to_dict(self, include_metadata: bool = False) -> dict[str, list[Any]]:
         """Return lists by column name."""
-        answer = {name: [*values] for name, (_, values) in self.keys.items()}
-        found = self._found
+        answer = {}
+        for name, (_, values) in self.keys.items():
+            answer[name] = [*values]
         if not include_metadata:
-            for name, _, _, join, place in self._outputs:
+            found = self._read
+            for name, join, place in self._outputs.places:
                 answer[name] = [*found[join][place]]
             return answer
         for name, cells in self.features.items():
@@ -125,7 +147,40 @@ class OnlineResponse:
     @property
     def _types(self) -> dict[str, str]:
         keys = {name: kind for name, (kind, _) in self.keys.items()}
-        return keys | {name: cells.type for name, cells in self.features.items()}
+        return keys | {each.name: each.type for each in self._outputs.every}
+
+
+class OneRowResponse(OnlineResponse):
+    """The same for one row: its cells become columns where they are asked for as columns."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        keys: Mapping[str, tuple[str, Sequence[Any]]],
+        outputs: Outputs,
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        """Take the keys as columns, and the row of each join."""
+        self.keys = keys
+        self.row_count = 1
+        self._outputs, self._read = outputs, rows
+
+    @property
+    def _found(self) -> Sequence[Sequence[Sequence[Any]]]:
+        return [[*zip(row, strict=True)] for row in self._read]
+
+    def to_dict(self, include_metadata: bool = False) -> dict[str, list[Any]]:
+        """Return lists by column name."""
+        if include_metadata:
+            return super().to_dict(include_metadata)
+        answer = {}
+        for name, (_, values) in self.keys.items():
+            answer[name] = [*values]
+        rows = self._read
+        for name, join, place in self._outputs.places:
+            answer[name] = [rows[join][place]]
+        return answer
 
 
 def _key_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

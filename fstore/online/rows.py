@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fstore.errors import EntityRowsError, did_you_mean, listed
@@ -48,8 +48,6 @@ class EntityRows:
         EntityRowsError where there is none says that it is ``role`` ``wanted_by``.
         """
         source = self._source
-        if type(source) is list and name in self.names:
-            return [row[name] for row in source]
         if name not in self.names:
             folded = {known.casefold(): known for known in self.names}
             if name.casefold() not in folded:
@@ -59,9 +57,9 @@ class EntityRows:
                     f"{did_you_mean(name, self.names)}"
                 )
             name = folded[name.casefold()]
-        if isinstance(source, list):
-            return [row[name] for row in source]
         cells = source[name]
+        if type(cells) is list:
+            return cells.copy()
         for convert in ("to_pylist", "to_list", "tolist"):
             if hasattr(cells, convert):
                 found: Sequence[Any] = getattr(cells, convert)()
@@ -71,13 +69,17 @@ class EntityRows:
 
 def _of_dicts(cls: type[EntityRows], given: Sequence[Any], called: str) -> EntityRows:
     if not given:
-        return cls(0, (), [], called)
+        return cls(0, (), {}, called)
     first = given[0]
-    if type(first) is dict:
+    if len(given) == 1 and type(first) is dict:
+        only = {}
+        for name, value in first.items():
+            only[str(name)] = [value]
+        return cls(1, tuple(only), only, called)
+    if {*map(type, given)} == {dict} and sum(map(len, given)) == len(given) * len(first):
         try:
-            if len(given) == 1 or [*map(dict.keys, given)].count(first.keys()) == len(given):
-                return cls(len(given), tuple(map(str, first)), given, called)
-        except TypeError:  # one that is no dict
+            return _of_columns(cls, first, given, called)
+        except KeyError:  # as many columns, but not the same
             pass
     rows = list(given)
     for place, row in enumerate(rows):
@@ -92,7 +94,14 @@ def _of_dicts(cls: type[EntityRows], given: Sequence[Any], called: str) -> Entit
                 f"{called}[0] has {listed([str(name) for name in rows[0]])}: every row needs "
                 "the same columns; give None where there is no value."
             )
-    return cls(len(rows), tuple(str(name) for name in rows[0]), rows, called)
+    return _of_columns(cls, rows[0], rows, called)
+
+
+def _of_columns(
+    cls: type[EntityRows], names: Iterable[Any], rows: Sequence[Any], called: str
+) -> EntityRows:
+    columns = {str(name): [row[name] for row in rows] for name in names}
+    return cls(len(rows), tuple(columns), columns, called)
 
 
 def _of_lists(cls: type[EntityRows], given: Mapping[str, Any], called: str) -> EntityRows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,10 @@ from fstore.compile.keyvalue import typed_nulls
 
 HUGE = frozenset({"HUGEINT", "UHUGEINT"})
 _EPOCH, _EPOCH_DAY = datetime(1970, 1, 1), date(1970, 1, 1)  # noqa: DTZ001 - zones come later
+_EPOCH_ORDINAL = _EPOCH_DAY.toordinal()
 _FIRST, _LAST = datetime.min, datetime.max
+_MICROSECOND = timedelta(microseconds=1)
+_UNITS = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": _MICROSECOND}
 _INFINITE, _INFINITE_DAY = 2**63 - 1, 2**31 - 1  # how DuckDB writes infinity, and -infinity
 
 
@@ -44,15 +47,25 @@ def _raw(column: pa.ChunkedArray, kind: pa.DataType) -> list[int | None]:
 
 def clamped_time(cell: int | None, kind: pa.TimestampType) -> datetime | None:
     """Return the time that a timestamp's own number means; the calendar's end beyond it."""
-    if cell is None:
-        return None
+    return None if cell is None else time_reader(kind)(cell)
+
+
+@lru_cache(maxsize=64)
+def time_reader(kind: pa.TimestampType) -> Callable[[int], datetime]:
+    """Return what :func:`clamped_time` does for timestamps of one type, for many cells."""
     zone = UTC if kind.tz else None
-    scale = {"s": 1_000_000, "ms": 1_000, "us": 1}.get(kind.unit)
-    try:
-        micros = cell // 1_000 if scale is None else cell * scale
-        return (_EPOCH + timedelta(microseconds=micros)).replace(tzinfo=zone)
-    except OverflowError:
-        return (_LAST if cell > 0 else _FIRST).replace(tzinfo=zone)
+    epoch, unit = _EPOCH.replace(tzinfo=zone), _UNITS.get(kind.unit, _MICROSECOND)
+    first, last = _FIRST.replace(tzinfo=zone), _LAST.replace(tzinfo=zone)
+
+    def read(cell: int) -> datetime:
+        try:
+            return epoch + cell * unit
+        except OverflowError:
+            return last if cell > 0 else first
+
+    if kind.unit == "ns":  # of which Python has none
+        return lambda cell: read(cell // 1_000)
+    return read
 
 
 def clamped_day(cell: int | None) -> date | None:
@@ -60,8 +73,8 @@ def clamped_day(cell: int | None) -> date | None:
     if cell is None:
         return None
     try:
-        return _EPOCH_DAY + timedelta(days=cell)
-    except OverflowError:
+        return date.fromordinal(cell + _EPOCH_ORDINAL)
+    except (ValueError, OverflowError):
         return date.max if cell > 0 else date.min
 
 
