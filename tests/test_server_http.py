@@ -184,7 +184,7 @@ class Broken:
 
 def asked(error: Exception, path: str = "/get-online-features") -> Reply:
     app = App(Broken(error), Access(()), Limits(), reads_block=False)  # type: ignore[arg-type]
-    request = Request("GET" if path == "/health" else "POST", path, {b"x-request-id": b"me"}, BODY)
+    request = Request("GET" if path == "/health" else "POST", path, {}, BODY, "me")
 
     async def ask() -> Reply:
         found = app(request)
@@ -213,7 +213,7 @@ def test_what_went_wrong_inside_stays_inside(capsys: pytest.CaptureFixture[str])
 
 
 AFTER_START = """
-import json, sys
+import asyncio, json, sys
 from fstore import FeatureStore
 from fstore.project.serving import Limits
 from fstore.server.access import Access
@@ -226,7 +226,10 @@ prepare(store)
 app = App(store, Access(()), Limits(), reads_block=False)
 before = set(sys.modules)
 body = {"entities": {"k": [1]}, "features": ["stats:x"]}
-reply = app(Request("POST", "/get-online-features", {}, json.dumps(body).encode()))
+async def ask():
+    return app(Request("POST", "/get-online-features", {}, json.dumps(body).encode(), "me"))
+
+reply = asyncio.run(ask())
 assert b'"values":[10]' in reply.body, reply
 print(json.dumps(sorted(name for name in set(sys.modules) - before if "sqlglot" in name)))
 """

@@ -85,6 +85,16 @@ class OnlineResponse:
         self._outputs, self._found = outputs, found
 
     @property
+    def outputs(self) -> Sequence[Output]:
+        """Where the features are in :attr:`found`: one object for all answers to one request."""
+        return self._outputs
+
+    @property
+    def found(self) -> Sequence[Sequence[Sequence[Any]]]:
+        """For each join the columns of its rows: the times, which are fresh, then the cells."""
+        return self._found
+
+    @property
     def features(self) -> dict[str, FeatureCells]:
         """The features by name, in the order of the answer."""
         return {

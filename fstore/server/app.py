@@ -7,16 +7,13 @@ microseconds. What waits, for the disk or for another server, does so in a threa
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
@@ -25,15 +22,16 @@ from fstore.errors import FstoreError, NothingPublishedError, NotMaterializedErr
 from fstore.project.serving import Limits
 from fstore.server import metrics
 from fstore.server.access import LOOPBACK, Access
-from fstore.server.answers import answer, stamp
+from fstore.server.answers import Answers
+from fstore.server.encoding import stamp
 from fstore.server.http import Reply, Request
+from fstore.server.journal import Journal
 from fstore.server.openapi import document, page
 from fstore.server.refusals import RefusedError, body_of, refusal_of
-from fstore.server.requests import features_asked, rows_pushed
+from fstore.server.requests import FeaturesAsked, features_asked, rows_pushed
 from fstore.store import FeatureStore
 
 _TEXT, _HTML = "text/plain; version=0.0.4; charset=utf-8", "text/html; charset=utf-8"
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 _LOGGED = 200  # characters of a path
 _AT_ONCE = 500  # rows of a read that is not worth a thread
 _AWAY = "The online store cannot be read or written now; try again. The server's log has the reason"
@@ -48,12 +46,11 @@ class Route(NamedTuple):
     handle: Callable[[bytes], Reply | Awaitable[Reply]]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Asked:
     """A request under way: what its line of log will say."""
 
     request: Request
-    id: str
     began: float
     holder: str | None = None
 
@@ -65,6 +62,7 @@ class App:
         self, store: FeatureStore, access: Access, limits: Limits, *, reads_block: bool
     ) -> None:
         self._store, self._access, self._limits = store, access, limits
+        self._answers, self.journal = Answers(), Journal()
         self._at_once = -1 if reads_block else _AT_ONCE
         self._readers = ThreadPoolExecutor(_THREADS, "reads")
         self._writers = ThreadPoolExecutor(_THREADS, "pushes")
@@ -80,12 +78,12 @@ class App:
 
     def __call__(self, request: Request) -> Reply | Awaitable[Reply]:
         """Answer one request: at once, or with what to wait for."""
-        asked = _asked(request)
+        asked = _Asked(request, time.perf_counter())
         try:
             route = self._route(request)
             if route.right:
                 self._refuse_browsers(request)
-                authorization = request.headers.get(b"authorization", b"").decode(errors="replace")
+                authorization = request.headers.get(b"authorization", b"")
                 asked.holder = self._access.holder(authorization, route.right)
             found = route.handle(request.body)
         except Exception as error:
@@ -96,7 +94,7 @@ class App:
 
     def refuse(self, request: Request, error: RefusedError) -> Reply:
         """Return the reply to a request that is not whole, counted and logged like any other."""
-        asked = _asked(request)
+        asked = _Asked(request, time.perf_counter())
         return self._done(asked, self._failed(asked, error))
 
     async def _later(self, asked: _Asked, coming: Awaitable[Reply]) -> Reply:
@@ -109,8 +107,8 @@ class App:
 
     def _failed(self, asked: _Asked, error: Exception) -> Reply:
         if isinstance(error, RefusedError):
-            headers = (("www-authenticate", "Bearer"),) if error.status == 401 else ()
-            return Reply(error.status, body_of(error), headers=headers)
+            more = "www-authenticate: Bearer\r\n" if error.status == 401 else ""
+            return Reply(error.status, body_of(error), more=more)
         if isinstance(error, TimeoutError) and not isinstance(error, FstoreError):
             seconds = self._limits.seconds
             sentence = f"Not answered within {seconds:g} seconds; a push may still be taken in."
@@ -119,35 +117,29 @@ class App:
             status, body = refusal_of(error)
             if status < 500 or isinstance(error, NotMaterializedError):
                 return Reply(status, body)
-            self._log_error(asked, str(error))
+            self.journal.error(str(error), asked.request.id)
             if status == 503:
-                return Reply(503, body_of(RefusedError(503, f"{_AWAY} as {asked.id}.")))
+                return Reply(503, body_of(RefusedError(503, f"{_AWAY} as {asked.request.id}.")))
         else:
-            self._log_error(asked, traceback.format_exc())
-        sentence = f"The request failed. The server's log has it as {asked.id}."
+            self.journal.error(traceback.format_exc(), asked.request.id)
+        sentence = f"The request failed. The server's log has it as {asked.request.id}."
         return Reply(500, body_of(RefusedError(500, sentence)))
-
-    def _log_error(self, asked: _Asked, error: str) -> None:
-        line = {"time": datetime.now(UTC), "level": "error", "request_id": asked.id}
-        _log(line | {"error": error})
 
     def _done(self, asked: _Asked, reply: Reply) -> Reply:
         seconds = time.perf_counter() - asked.began
-        path = asked.request.path
-        metrics.count_request(path if path in self._routes else "other", reply.status, seconds)
-        _log(
-            {
-                "time": datetime.now(UTC),
-                "method": asked.request.method,
-                "path": path[:_LOGGED],
-                "status": reply.status,
-                "ms": round(seconds * 1000, 3),
-                "rows": reply.rows,
-                "key": asked.holder,
-                "request_id": asked.id,
-            }
-        )
-        return reply._replace(headers=(*reply.headers, ("x-request-id", asked.id)))
+        method, path, _, _, request_id = asked.request
+        line = {
+            "method": method,
+            "path": path[:_LOGGED],
+            "status": reply.status,
+            "ms": round(seconds * 1000, 3),
+            "rows": reply.rows,
+            "key": asked.holder,
+            "request_id": request_id,
+        }
+        route = path if path in self._routes else "other"
+        self.journal.note(route, reply.status, seconds, line)
+        return reply
 
     def _route(self, request: Request) -> Route:
         route = self._routes.get(request.path)
@@ -175,16 +167,16 @@ class App:
 
     def _get_online_features(self, body: bytes) -> Reply | Awaitable[Reply]:
         asked = features_asked(body, self._limits.rows)
+        if asked.rows <= self._at_once:
+            return self._read(asked)
+        return _in(self._readers, partial(self._read, asked))
 
-        def read() -> Reply:
-            response = self._store.get_online_features(
-                asked.features, asked.entities, asked.feature_service, asked.full_feature_names
-            )
-            features = response.features
-            metrics.count_features(features)
-            return Reply(200, answer(response, features), rows=asked.rows)
-
-        return read() if asked.rows <= self._at_once else _in(self._readers, read)
+    def _read(self, asked: FeaturesAsked) -> Reply:
+        features, service, entities, full, rows = asked
+        found = self._store.get_online_features(features, entities, service, full)
+        body, counts = self._answers.of(found)
+        self.journal.note_values(counts)
+        return Reply(200, body, rows=rows)
 
     def _push(self, body: bytes) -> Awaitable[Reply]:
         pushed = rows_pushed(body, self._limits.rows)
@@ -203,7 +195,7 @@ class App:
         try:
             found = self._store.status()
         except FstoreError as error:
-            _log({"time": datetime.now(UTC), "level": "error", "error": str(error)})
+            self.journal.error(str(error))
             return Reply(503, orjson.dumps({"ready": False, "reason": f"{_AWAY}."}))
         if found is None:
             reason = str(NothingPublishedError())
@@ -230,15 +222,5 @@ class App:
         return Reply(200, self._documents[1], _HTML)
 
 
-def _asked(request: Request) -> _Asked:
-    given = request.headers.get(b"x-request-id", b"")
-    known = _REQUEST_ID.fullmatch(given)
-    return _Asked(request, given.decode() if known else os.urandom(12).hex(), time.perf_counter())
-
-
 def _in(threads: Executor, work: Callable[[], Reply]) -> Awaitable[Reply]:
     return asyncio.get_running_loop().run_in_executor(threads, work)
-
-
-def _log(line: dict[str, Any]) -> None:
-    sys.stderr.write(orjson.dumps(line, option=orjson.OPT_UTC_Z).decode() + "\n")

@@ -8,12 +8,14 @@ and is closed without one only after it was idle (see :meth:`Hub.close`).
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
+from itertools import count
 from typing import NamedTuple, cast
 
 import httptools
@@ -26,25 +28,27 @@ LINGER_SECONDS = 2.0  # for a caller who still sends what nobody reads, to read 
 _LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 # Asked for by clients that would rather speak HTTP/2; the answer is in HTTP/1.1, which is allowed.
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 
 
 class Request(NamedTuple):
-    """A request that is whole. Names of headers are small."""
+    """A request that is whole. Names of headers are small; ``id`` is the caller's, or a new one."""
 
     method: str
     path: str  # without the query
     headers: dict[bytes, bytes]
     body: bytes
+    id: str
 
 
 class Reply(NamedTuple):
-    """What goes back: status, body and its type, more headers; how many rows were asked."""
+    """What goes back: status, body and its type, more lines of the head; rows that were asked."""
 
     status: int
     body: bytes
     kind: str = "application/json"
     rows: int | None = None
-    headers: tuple[tuple[str, str], ...] = ()
+    more: str = ""
 
 
 Application = Callable[[Request], "Reply | Awaitable[Reply]"]
@@ -65,6 +69,13 @@ class Hub:
         self.connections: set[Connection] = set()
         self.closing = False
         self.date = ""
+        self._name, self._numbers = os.urandom(8).hex(), count()
+
+    def request_id(self, given: bytes | None) -> str:
+        """Return the id that a caller gives a request, where it is one; else one of its own."""
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given.decode()
+        return f"{self._name}{next(self._numbers):08x}"
 
     async def watch(self) -> None:
         """Close, once a second, the connections that have taken too long."""
@@ -195,7 +206,8 @@ class Connection(asyncio.Protocol):
         path = self._url.partition(b"?")[0].decode(errors="replace")
         method = self._parser.get_method().decode() if self._url else "-"
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        return Request(method, path, self._headers, body)
+        own = self._hub.request_id(self._headers.get(b"x-request-id"))
+        return Request(method, path, self._headers, body, own)
 
     def _answer(self) -> None:
         """Answer what waits, until one has to be waited for or the caller must read first."""
@@ -220,20 +232,19 @@ class Connection(asyncio.Protocol):
     def _write(self, request: Request, reply: Reply, stay: bool) -> None:
         self._since = time.monotonic()
         stay = stay and not (self._hub.closing or self._lingers or self._ended)
-        self._transport.write(self._message(request.method, reply, stay))
+        self._transport.write(self._message(request, reply, stay))
         if not stay:
             self._waiting.clear()
             self._transport.close()
 
-    def _message(self, method: str, reply: Reply, stay: bool) -> bytes:
-        more = "" if stay else "connection: close\r\n"
-        for name, value in reply.headers:
-            more += f"{name}: {value}\r\n"
+    def _message(self, request: Request, reply: Reply, stay: bool) -> bytes:
+        close = "" if stay else "connection: close\r\n"
         head = (
             f"{_LINE[reply.status]}date: {self._hub.date}\r\ncontent-type: {reply.kind}\r\n"
-            f"content-length: {len(reply.body)}\r\n{more}\r\n"
+            f"content-length: {len(reply.body)}\r\n{close}{reply.more}"
+            f"x-request-id: {request.id}\r\n\r\n"
         ).encode()
-        return head if method == "HEAD" else head + reply.body
+        return head if request.method == "HEAD" else head + reply.body
 
     def _refuse(self, error: RefusedError) -> None:
         """Say why no more is read from this caller, and leave time to read that."""
@@ -241,8 +252,9 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if self._answering:  # its answer is the last one
             return
-        reply = self._hub.refuse(self._request(), error)
-        self._transport.write(self._message("POST", reply, stay=False))
+        request = self._request()
+        reply = self._hub.refuse(request, error)
+        self._transport.write(self._message(request, reply, stay=False))
         if self._transport.can_write_eof():
             self._transport.write_eof()
 

@@ -50,6 +50,7 @@ def main(words: str) -> None:
     gc.freeze()  # what is there now stays: it need not be looked at again
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(hub, given["listener"], given["ready"], given["alive"]))
+        app.journal.write()
         sys.stderr.flush()
         os._exit(0)  # a thread that still waits for a lock or a server keeps nobody waiting
 
