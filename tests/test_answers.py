@@ -7,7 +7,6 @@ import json
 import math
 import random
 from collections import Counter
-from datetime import UTC, datetime
 from select import PIPE_BUF
 from typing import Any
 
@@ -158,11 +157,9 @@ def test_lines_are_written_once_a_turn_whole_and_in_order(monkeypatch: pytest.Mo
         await asyncio.sleep(0)
         return before
 
-    began = datetime.now(UTC)
     assert asyncio.run(two_turns()) == 0
     assert 1 < len(written) < 10
     assert max(map(len, written)) <= PIPE_BUF
     assert all(each.endswith("\n") for each in written)
     lines = [json.loads(line) for each in written for line in each.splitlines()]
     assert [int(line["request_id"]) for line in lines] == [*range(101)]
-    assert all(began <= datetime.fromisoformat(line["time"]) for line in lines)

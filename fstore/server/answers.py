@@ -181,7 +181,7 @@ def _key_result(kind: str, values: Sequence[Any], rows: int) -> tuple[bytes, ...
         missing = nones(values)
         text = with_infinities(kind, values, text, missing.count(1))
         told = _statuses(bytes(map(mul, missing, repeat(_NOT_FOUND))))
-    return _OPEN, text, told, _stamped(b"[" + b",".join([NO_TIME] * rows) + b"]")
+    return _OPEN, text, told, _stamped(_repeated(NO_TIME, rows))
 
 
 def _stamped(times: bytes) -> bytes:
@@ -189,7 +189,11 @@ def _stamped(times: bytes) -> bytes:
 
 
 def _present(rows: int) -> bytes:
-    return b',"statuses":[' + b",".join(_WORDS[:1] * rows) + b"]"
+    return b',"statuses":' + _repeated(_WORDS[_PRESENT], rows)
+
+
+def _repeated(word: bytes, times: int) -> bytes:
+    return b"[" + ((word + b",") * times)[:-1] + b"]"
 
 
 def _statuses(told: bytes) -> bytes:

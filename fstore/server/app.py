@@ -1,7 +1,10 @@
 """The HTTP application: routes, limits, keys, one line of log and one count a request.
 
-A request comes whole (fstore.server.http), and a read of a few rows is answered at once: it takes
+Requests come whole (fstore.server.hub), and reads of a few rows are answered at once: they take
 microseconds. What waits, for the disk or for another server, does so in a thread.
+
+Those that come together take each step together. A step is then done again and again while the
+processor's caches hold what it needs, which saves a fifth of its time (docs/decisions/0014).
 """
 
 from __future__ import annotations
@@ -9,22 +12,23 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
 
 from fstore.errors import FstoreError, NothingPublishedError, NotMaterializedError
+from fstore.online.response import OnlineResponse
 from fstore.project.serving import Limits
 from fstore.server import metrics
 from fstore.server.access import LOOPBACK, Access
 from fstore.server.answers import Answers
 from fstore.server.encoding import stamp
-from fstore.server.http import Reply, Request
+from fstore.server.hub import Found, Reply, Request
 from fstore.server.journal import Journal
 from fstore.server.openapi import document, page
 from fstore.server.refusals import RefusedError, body_of, refusal_of
@@ -43,16 +47,19 @@ class Route(NamedTuple):
 
     method: str
     right: str | None
-    handle: Callable[[bytes], Reply | Awaitable[Reply]]
+    handle: Callable[[bytes], Found | FeaturesAsked]
 
 
 @dataclass(slots=True)
 class _Asked:
-    """A request under way: what its line of log will say."""
+    """A request under way: what its line of log will say, and how far it is."""
 
     request: Request
     began: float
     holder: str | None = None
+    features: FeaturesAsked | None = None  # to be read at once
+    read: OnlineResponse | None = None
+    found: Found | None = None  # the end
 
 
 class App:
@@ -76,21 +83,44 @@ class App:
             "/docs": Route("GET", None, self._docs),
         }
 
-    def __call__(self, request: Request) -> Reply | Awaitable[Reply]:
-        """Answer one request: at once, or with what to wait for."""
-        asked = _Asked(request, time.perf_counter())
-        try:
-            route = self._route(request)
-            if route.right:
-                self._refuse_browsers(request)
-                authorization = request.headers.get(b"authorization", b"")
-                asked.holder = self._access.holder(authorization, route.right)
-            found = route.handle(request.body)
-        except Exception as error:
-            return self._done(asked, self._failed(asked, error))
-        if isinstance(found, Reply):
-            return self._done(asked, found)
-        return self._later(asked, found)
+    def __call__(self, requests: Sequence[Request]) -> list[Found]:
+        """Answer requests, each at once or with what to wait for."""
+        began = time.perf_counter()
+        asked = [_Asked(request, began) for request in requests]
+        for step in (self._begin, self._read, self._say):
+            for each in asked:
+                if each.found is None:
+                    try:
+                        step(each)
+                    except Exception as error:
+                        each.found = self._failed(each, error)
+        return [self._end(each) for each in asked]
+
+    def _begin(self, asked: _Asked) -> None:
+        request = asked.request
+        route = self._route(request)
+        if route.right:
+            self._refuse_browsers(request)
+            authorization = request.headers.get(b"authorization", b"")
+            asked.holder = self._access.holder(authorization, route.right)
+        found = route.handle(request.body)
+        if isinstance(found, FeaturesAsked):
+            asked.features = found
+        else:
+            asked.found = found
+
+    def _read(self, asked: _Asked) -> None:
+        assert asked.features is not None
+        asked.read = self._features(asked.features)
+
+    def _say(self, asked: _Asked) -> None:
+        assert asked.read is not None
+        asked.found = self._answer(asked.read)
+
+    def _end(self, asked: _Asked) -> Found:
+        found = asked.found
+        assert found is not None
+        return self._done(asked, found) if isinstance(found, Reply) else self._later(asked, found)
 
     def refuse(self, request: Request, error: RefusedError) -> Reply:
         """Return the reply to a request that is not whole, counted and logged like any other."""
@@ -129,6 +159,7 @@ class App:
         seconds = time.perf_counter() - asked.began
         method, path, _, _, request_id = asked.request
         line = {
+            "time": datetime.now(UTC),
             "method": method,
             "path": path[:_LOGGED],
             "status": reply.status,
@@ -165,18 +196,20 @@ class App:
         if host not in LOOPBACK:
             raise RefusedError(403, "Without keys, pages of other hosts may not ask.")
 
-    def _get_online_features(self, body: bytes) -> Reply | Awaitable[Reply]:
+    def _get_online_features(self, body: bytes) -> FeaturesAsked | Awaitable[Reply]:
         asked = features_asked(body, self._limits.rows)
         if asked.rows <= self._at_once:
-            return self._read(asked)
-        return _in(self._readers, partial(self._read, asked))
+            return asked
+        return _in(self._readers, lambda: self._answer(self._features(asked)))
 
-    def _read(self, asked: FeaturesAsked) -> Reply:
-        features, service, entities, full, rows = asked
-        found = self._store.get_online_features(features, entities, service, full)
+    def _features(self, asked: FeaturesAsked) -> OnlineResponse:
+        features, service, entities, full, _ = asked
+        return self._store.get_online_features(features, entities, service, full)
+
+    def _answer(self, found: OnlineResponse) -> Reply:
         body, counts = self._answers.of(found)
         self.journal.note_values(counts)
-        return Reply(200, body, rows=rows)
+        return Reply(200, body, rows=found.row_count)
 
     def _push(self, body: bytes) -> Awaitable[Reply]:
         pushed = rows_pushed(body, self._limits.rows)

@@ -10,6 +10,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from select import PIPE_BUF
 from typing import Any
@@ -25,7 +26,7 @@ class Journal:
     """Takes notes, and writes them once the callers have their answers."""
 
     def __init__(self) -> None:
-        self._lines: list[dict[str, Any]] = []
+        self._lines: list[Mapping[str, Any]] = []
         self._seconds: dict[tuple[str, int], list[float]] = {}
         self._values: deque[Mapping[str, Sequence[int]]] = deque()
 
@@ -34,10 +35,10 @@ class Journal:
         self._values.append(counts)
 
     def note(self, route: str, status: int, seconds: float, line: Mapping[str, Any]) -> None:
-        """Note an answer of the event loop that runs: what to count, and more for its line."""
+        """Note an answer of the event loop that runs: what to count, and its line."""
         if not self._lines:
             asyncio.get_running_loop().call_soon(self.write)
-        self._lines.append({"time": datetime.now(UTC), **line})
+        self._lines.append(line)
         times = self._seconds.get((route, status))
         if times is None:
             times = self._seconds[route, status] = []
@@ -65,8 +66,9 @@ class Journal:
 
 
 def _write(lines: Sequence[Mapping[str, Any]]) -> None:
-    for some in _pieces(orjson.dumps(line, option=_LINE) for line in lines):
-        sys.stderr.write(some.decode())
+    with suppress(OSError):  # of a disk that is full: who asks is answered all the same
+        for some in _pieces(orjson.dumps(line, option=_LINE) for line in lines):
+            sys.stderr.write(some.decode())
 
 
 def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:

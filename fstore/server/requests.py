@@ -44,13 +44,10 @@ def features_asked(body: bytes, most_rows: int) -> FeaturesAsked:
     full = given.get("full_feature_names")
     if full is not None and type(full) is not bool:
         raise RefusedError(422, "full_feature_names must be true or false.")
-    return FeaturesAsked(
-        features=features or None,  # [] beside a service, as Feast's client sends it
-        feature_service=service,
-        entities=entities,
-        full_feature_names=full or None,  # false says nothing of a service that sets it
-        rows=len(next(iter(entities.values()))) if entities else 1,
-    )
+    # features are [] beside a service, as Feast's client sends it; full_feature_names: false says
+    # nothing of a service that sets it.
+    rows = len(next(iter(entities.values()))) if entities else 1
+    return FeaturesAsked(features or None, service, entities, full or None, rows)
 
 
 def rows_pushed(body: bytes, most_rows: int) -> RowsPushed:

@@ -23,7 +23,8 @@ from fstore.errors import FstoreError
 from fstore.project.serving import ServerProblemError
 from fstore.server.access import Access
 from fstore.server.app import App
-from fstore.server.http import Connection, Hub
+from fstore.server.http import Connection
+from fstore.server.hub import Hub
 from fstore.store import FeatureStore
 
 IDLE_SECONDS = 2.0  # how long a connection may be idle, before it is closed without an answer
