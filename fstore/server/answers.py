@@ -8,11 +8,11 @@ next one begins. A column with a NULL in it, or with text, is taken by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby, repeat
-from operator import add, attrgetter, mul
+from operator import attrgetter, mul
 from typing import Any, NamedTuple
 
 import orjson
@@ -39,15 +39,20 @@ STATUSES = (PRESENT, NULL_VALUE, OUTSIDE_MAX_AGE, NOT_FOUND)
 _PRESENT, _NULL_VALUE, _OUTSIDE_MAX_AGE, _NOT_FOUND = range(4)  # their places
 _WORDS = [orjson.dumps(status) for status in STATUSES]
 _FORMS = 256  # that are kept
+_KEPT = 64  # of the parts that answers of some size have in common
 _FEW = 16  # rows, from which on columns become JSON as fast one by one
-_OPEN = b',{"values":'
+_OPEN = b',{"values":['
+
+
+# A view, how many values of a column have each of STATUSES, and of how many columns this is so.
+Told = Sequence[tuple[str, Sequence[int], int]]
 
 
 class Answer(NamedTuple):
-    """A body, and by view how many of its values have each of STATUSES."""
+    """A body, and which statuses it tells."""
 
     body: bytes
-    counts: Mapping[str, Sequence[int]]
+    told: Told
 
 
 class _Run(NamedTuple):
@@ -92,20 +97,21 @@ class Answers:
         """Return the answer to get-online-features."""
         form, parts = self._form(response), list[bytes]()
         for kind, values in response.keys.values():
-            parts += _key_result(kind, values, response.row_count)
+            parts += _key_result(kind, values)
         rows_of: dict[int, _Rows] = {}
         for run in form.runs:
             rows = rows_of.get(run.join)
             if rows is None:
                 rows = rows_of[run.join] = _Rows(run.view, response.found[run.join])
             rows.add(run, parts)
-        counts: dict[str, list[int]] = {}
-        for rows in rows_of.values():
-            known = counts.get(rows.view)
-            counts[rows.view] = [*map(add, known, rows.counts)] if known else rows.counts
         parts[0] = form.head
         parts.append(b"]}")
-        return Answer(b"".join(parts), counts)
+        told = []
+        for rows in rows_of.values():
+            told.append((rows.view, rows.whole.sums, rows.whole.columns))
+            if rows.ends:
+                told += [(rows.view, each.sums, each.columns) for each in rows.ends.values()]
+        return Answer(b"".join(parts), told)
 
     def _form(self, response: OnlineResponse) -> _Form:
         outputs, keys = response.outputs, tuple(response.keys)
@@ -117,6 +123,15 @@ class Answers:
         return known
 
 
+@dataclass(slots=True)
+class _End:
+    """What comes after the values of a column: their statuses, and the times."""
+
+    text: bytes
+    sums: Sequence[int]  # how many values have each status
+    columns: int = 0  # that end so
+
+
 class _Rows:
     """The rows of one join in one answer."""
 
@@ -124,77 +139,73 @@ class _Rows:
         self.view, self._found = view, found
         self._times, self._fresh = found[:2]
         self._count = len(self._times)
-        self.counts = [0] * len(STATUSES)
-        self._stamps = _stamped(times_as_json(self._times))
-        self._present = _present(self._count) + self._stamps  # how most results end
-        self._ends: dict[bytes, tuple[bytes, Sequence[int]]] = {}  # the others, by what is missing
+        self._stamps = times_as_json(self._times) + b"}"
+        self.whole = self._end(bytes(self._count))  # of a column that lacks no value
+        self.ends: dict[bytes, _End] = {}  # of the others, by what they lack
 
     def add(self, run: _Run, parts: list[bytes]) -> None:
         """Append the results of columns beside each other."""
-        columns = [self._found[place] for place in run.places]
+        columns, whole = [self._found[place] for place in run.places], self.whole
         if run.of_numbers and self._count < _FEW:
-            text = orjson.dumps(columns)
-            if not may_have_null(text):
-                self.counts[_PRESENT] += len(columns) * self._count
-                between = b"]" + self._present + _OPEN + b"["
-                parts += (_OPEN, text[1:-1].replace(b"],[", between), self._present)
+            together = orjson.dumps(columns)[2:-2]
+            if not may_have_null(together):
+                whole.columns += len(columns)
+                parts += (_OPEN, together.replace(b"],[", whole.text + _OPEN), whole.text)
                 return
-        for kind, values in zip(run.kinds, columns, strict=True):
-            text = values_as_json(kind, values)
+            texts = together.split(b"],[")
+        else:
+            texts = [*map(values_as_json, run.kinds, columns)]
+        for kind, values, text in zip(run.kinds, columns, texts, strict=True):
             if may_have_null(text):
                 parts += (_OPEN, *self._with_nulls(kind, values, text))
             else:
-                self.counts[_PRESENT] += self._count
-                parts += (_OPEN, text, self._present)
+                whole.columns += 1
+                parts += (_OPEN, text, whole.text)
 
     def _with_nulls(self, kind: str, values: Sequence[Any], text: bytes) -> tuple[bytes, bytes]:
-        """Return the JSON of a column that may lack values, and how its result ends."""
+        """Return the JSON of a column that may lack values, and its end."""
         missing = nones(values)
-        text = with_infinities(kind, values, text, missing.count(1))
-        known = self._ends.get(missing)
-        if known is None:
-            known = self._ends[missing] = self._end(missing)
-        end, told = known
-        for status, count in enumerate(told):
-            self.counts[status] += count
-        return text, end
+        end = self.ends.get(missing)
+        if end is None:
+            reasons = self._reasons
+            told = bytes(map(mul, missing, reasons)) if reasons else missing
+            end = self.ends[missing] = self._end(told)
+        end.columns += 1
+        return with_infinities(kind, values, text, missing.count(1)), end.text
 
-    def _end(self, missing: bytes) -> tuple[bytes, Sequence[int]]:
-        """Return the end of the result of a column that lacks values, and how often each status."""
-        told = bytes(map(mul, missing, self._reasons))
-        return _statuses(told) + self._stamps, [told.count(each) for each in range(len(STATUSES))]
+    def _end(self, told: bytes) -> _End:
+        statuses, sums = _statuses(told)
+        return _End(statuses + self._stamps, sums)
 
     @cached_property
     def _reasons(self) -> Sequence[int]:
-        """The status of each row's missing values."""
+        """The status of each row's missing values; empty where all rows were found: NULL_VALUE."""
         if None not in self._fresh:
-            return [_NULL_VALUE] * self._count
+            return []
         return [
             _NULL_VALUE if fresh is not None else _NOT_FOUND if time is None else _OUTSIDE_MAX_AGE
             for time, fresh in zip(self._times, self._fresh, strict=True)
         ]
 
 
-def _key_result(kind: str, values: Sequence[Any], rows: int) -> tuple[bytes, ...]:
-    text, told = values_as_json(kind, values), _present(rows)
-    if may_have_null(text):
-        missing = nones(values)
-        text = with_infinities(kind, values, text, missing.count(1))
-        told = _statuses(bytes(map(mul, missing, repeat(_NOT_FOUND))))
-    return _OPEN, text, told, _stamped(_repeated(NO_TIME, rows))
+def _key_result(kind: str, values: Sequence[Any]) -> tuple[bytes, ...]:
+    text, rows = values_as_json(kind, values), len(values)
+    if not may_have_null(text):
+        return _OPEN, text, _statuses(bytes(rows))[0], _no_times(rows)
+    missing = nones(values)
+    text = with_infinities(kind, values, text, missing.count(1))
+    statuses, _ = _statuses(bytes(map(mul, missing, repeat(_NOT_FOUND))))
+    return _OPEN, text, statuses, _no_times(rows)
 
 
-def _stamped(times: bytes) -> bytes:
-    return b',"event_timestamps":' + times + b"}"
+@lru_cache(_KEPT)
+def _statuses(told: bytes) -> tuple[bytes, Sequence[int]]:
+    """Return what comes between the values of a result and its times; how many have each status."""
+    statuses = b",".join(map(_WORDS.__getitem__, told))
+    sums = [told.count(status) for status in range(len(STATUSES))]
+    return b'],"statuses":[' + statuses + b'],"event_timestamps":', sums
 
 
-def _present(rows: int) -> bytes:
-    return b',"statuses":' + _repeated(_WORDS[_PRESENT], rows)
-
-
-def _repeated(word: bytes, times: int) -> bytes:
-    return b"[" + ((word + b",") * times)[:-1] + b"]"
-
-
-def _statuses(told: bytes) -> bytes:
-    return b',"statuses":[' + b",".join(map(_WORDS.__getitem__, told)) + b"]"
+@lru_cache(_KEPT)
+def _no_times(rows: int) -> bytes:
+    return b"[" + b",".join([NO_TIME] * rows) + b"]}"

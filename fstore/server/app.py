@@ -38,6 +38,7 @@ from fstore.store import FeatureStore
 _TEXT, _HTML = "text/plain; version=0.0.4; charset=utf-8", "text/html; charset=utf-8"
 _LOGGED = 200  # characters of a path
 _AT_ONCE = 500  # rows of a read that is not worth a thread
+_LIGHT = 16  # rows of a read that other reads may follow before it is answered: it stays in caches
 _AWAY = "The online store cannot be read or written now; try again. The server's log has the reason"
 _THREADS = 16  # for reads, and as many for pushes: neither keeps the other waiting
 
@@ -112,6 +113,8 @@ class App:
     def _read(self, asked: _Asked) -> None:
         assert asked.features is not None
         asked.read = self._features(asked.features)
+        if asked.features.rows > _LIGHT:
+            self._say(asked)
 
     def _say(self, asked: _Asked) -> None:
         assert asked.read is not None
@@ -207,8 +210,8 @@ class App:
         return self._store.get_online_features(features, entities, service, full)
 
     def _answer(self, found: OnlineResponse) -> Reply:
-        body, counts = self._answers.of(found)
-        self.journal.note_values(counts)
+        body, told = self._answers.of(found)
+        self.journal.note_values(told)
         return Reply(200, body, rows=found.row_count)
 
     def _push(self, body: bytes) -> Awaitable[Reply]:

@@ -26,9 +26,12 @@ _FEW = 8  # times, from which on an array of them is made sooner than they are o
 
 
 def values_as_json(kind: str, values: Sequence[Any]) -> bytes:
-    """Return values of a DuckDB type as a JSON list; NaN and the infinities are null in it."""
+    """Return values of a DuckDB type as JSON, with commas between them.
+
+    NaN and the infinities are null in it: see :func:`with_infinities`.
+    """
     plain = values if kind in _PLAIN else [_plain_or_none(value) for value in values]
-    return orjson.dumps(plain)
+    return orjson.dumps(plain)[1:-1]
 
 
 def may_have_null(text: bytes) -> bool:
@@ -44,7 +47,7 @@ def nones(values: Sequence[Any]) -> bytes:
 def with_infinities(kind: str, values: Sequence[Any], text: bytes, nulls: int) -> bytes:
     """Return the values as JSON, whole: ``text`` is that by values_as_json, ``nulls`` are None."""
     if kind in _FLOATS and text.count(b"n") > nulls:
-        return orjson.dumps([_finite(value) for value in values])
+        return orjson.dumps([_finite(value) for value in values])[1:-1]
     return text
 
 

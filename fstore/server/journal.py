@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from fstore.server import metrics
+from fstore.server.answers import Told
 
 _LINE = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
@@ -28,11 +29,11 @@ class Journal:
     def __init__(self) -> None:
         self._lines: list[Mapping[str, Any]] = []
         self._seconds: dict[tuple[str, int], list[float]] = {}
-        self._values: deque[Mapping[str, Sequence[int]]] = deque()
+        self._values: deque[Told] = deque()
 
-    def note_values(self, counts: Mapping[str, Sequence[int]]) -> None:
-        """Note by view how many values were answered with each status; any thread may."""
-        self._values.append(counts)
+    def note_values(self, told: Told) -> None:
+        """Note the statuses that an answer tells; any thread may."""
+        self._values.append(told)
 
     def note(self, route: str, status: int, seconds: float, line: Mapping[str, Any]) -> None:
         """Note an answer of the event loop that runs: what to count, and its line."""
@@ -57,11 +58,14 @@ class Journal:
             metrics.count_requests(route, status, times)
         sums: dict[str, list[int]] = {}
         while self._values:
-            for view, counts in self._values.popleft().items():
+            for view, counts, columns in self._values.popleft():
                 known = sums.get(view)
-                sums[view] = [*map(int.__add__, known, counts)] if known else [*counts]
-        for view, counts in sums.items():
-            metrics.count_values(view, counts)
+                if known is None:
+                    known = sums[view] = [0] * len(counts)
+                for place, count in enumerate(counts):
+                    known[place] += columns * count
+        for view, known in sums.items():
+            metrics.count_values(view, known)
         _write(lines)
 
 
