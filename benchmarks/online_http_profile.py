@@ -113,9 +113,8 @@ def main(project: Path, view: str, rows: int, results: Path) -> None:
         times = (profiles[str(count)][name] for count in TOGETHER)
         click.echo(f"{name:<28}" + "".join(f"{each:>9.2f}" for each in times) + " µs")
     measured = json.loads(results.read_text(encoding="utf-8"))
-    results.write_text(
-        json.dumps(measured | {"http_profile": profiles}, indent=1) + "\n", encoding="utf-8"
-    )
+    measured.setdefault("http_profile", {})[str(rows)] = profiles
+    results.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
