@@ -87,8 +87,10 @@ def _told(loads: list[Load]) -> dict[str, Any]:
     statuses = sum((one.statuses for one in loads), Counter[int]())
     failures = sum((one.failures for one in loads), Counter[str]())
     rate = len(times) / sum(one.seconds for one in loads)
+    processor = sum(one.processor for one in loads)
     return {
         "requests_a_second": rate,
+        "load_us": processor / max(1, len(times)) * 1e6,  # of the load's core, for a request
         "statuses": {str(status): count for status, count in statuses.items()},
         "failures": dict(failures),
     } | summary(times or [0])

@@ -40,6 +40,7 @@ def render(results: Results) -> str:
         _materialize(results),
         _image(results),
         _profile(results),
+        _http_profile(results),
         _set_against(results),
         _how(results),
     ]
@@ -137,15 +138,18 @@ def _http(results: Results) -> str:
             (str(found["keys"]), NAMES[found["peer"]], f"{rate:,.0f}", number(found["p50"] / 1e3))
             + (number(found["p99"] / 1e3), ", ".join(trouble), found["values"])
             + ((number(ours[0] / rate) if ours else "-"),)
+            + ((number(found["load_us"]) if "load_us" in found else "-"),)
         )
     if not rows:
         return ""
     head = ("keys", "who", "requests/s", "p50 ms", "p99 ms", "answers", "values", "ours / theirs")
+    head += ("load, µs",)
     return (
         f"## HTTP: {results['connections']} connections, one process that answers\n\n"
         "10 features. Ours checks a bearer key, applies the ttl, and writes statuses, metrics and "
         "a line of its log for each request; Feast's checks no key and writes no access log. "
-        "`benchmarks/load.py` loads both; on two cores it has one of them.\n\n" + table(head, rows)
+        "`benchmarks/load.py` loads both; on two cores it has one of them, and the last column is "
+        "what it takes of that for a request.\n\n" + table(head, rows)
     )
 
 
@@ -235,6 +239,23 @@ def _profile(results: Results) -> str:
 One key and ten features, as `benchmarks/online_profile.py` prints it: medians, each part by itself.
 
 {table(("", "µs"), rows)}"""
+
+
+def _http_profile(results: Results) -> str:
+    """Return what a request goes to, where benchmarks.online_http_profile has said so."""
+    profiles = results.get("http_profile", {}).get("1")
+    if not profiles:
+        return ""
+    steps = next(iter(profiles.values()))
+    rows = [(name, *(f"{each[name]:.2f}" for each in profiles.values())) for name in steps]
+    return f"""\
+## What one HTTP request goes to
+
+One key and ten features, as `benchmarks/online_http_profile.py` prints it: microseconds of the \
+server's own work for a request, medians, by how many requests take each step together. What the \
+kernel and the event loop take comes on top.
+
+{table(("requests at a time", *profiles), rows)}"""
 
 
 def _here(results: Results) -> Iterator[tuple[float | None, float | None]]:

@@ -121,10 +121,7 @@ def _verdict(values: Any) -> str:
 
 def _http(part: Found) -> Iterator[str]:
     yield "## HTTP: one process of `fstore serve`, a key checked at each request"
-    yield (
-        "One entity a request, ten features, 10,000 events a key. The load comes from the same "
-        "two cores, in turns of windows and plain columns."
-    )
+    yield "One entity a request, ten features, 10,000 events a key; the load is on the same cores."
     served = []
     for found in part["reads"]:
         plain = find(part["reads"], kind="plain", connections=found["connections"])
@@ -146,7 +143,9 @@ def _http(part: Found) -> Iterator[str]:
             f"At one connection a window read takes {more:.0f} µs more than a plain one (p50): "
             "beyond what the table above has in process, where nothing comes between two reads. "
             f"In process it is {cold:.0f} µs where 8 MB of other memory are read between two "
-            "reads, so that the processor's caches hold something else."
+            "reads, so that the processor's caches hold something else. The last hour of a key is "
+            "often without events, too: its features are NULL, and the JSON of a column with a "
+            "NULL is made by itself."
         )
     yield "Pushes of 1,000 rows as JSON, times as text, one connection:"
     rows = [

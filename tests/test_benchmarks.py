@@ -6,10 +6,17 @@ How fast anything is, no test says: `make bench` measures.
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
+from benchmarks.load import load
 from benchmarks.online_page import render
 from benchmarks.online_windows_goals import goals as goals_of_windows_online
 from benchmarks.online_windows_report import render as render_windows_online
@@ -50,6 +57,49 @@ def test_a_small_run_online_gives_right_values_and_a_page(tmp_path: Path) -> Non
     assert {each["values"] for each in found["http"]} == {"right"}
     assert {tuple(each["statuses"]) for each in found["http"]} == {("200",)}
     assert "## Goals" in render(found)
+
+
+ANSWER = b"HTTP/1.1 503 Service Unavailable\r\nX: y\r\nCONTENT-LENGTH:  5\r\n%b\r\nhello"
+WHOLE, CLOSES = ANSWER % b"", ANSWER % b"Connection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "statuses", "failures"),
+    [
+        ([WHOLE], {503}, set()),
+        ([WHOLE[:20], WHOLE[20:50], WHOLE[50:]], {503}, set()),
+        ([WHOLE[:-6], WHOLE[-6:-2], WHOLE[-2:]], {503}, set()),
+        ([CLOSES], {503}, set()),
+        ([WHOLE[:-2]], set(), {"closed before the answer was whole"}),
+        ([b"HTTP/1.1 200 OK\r\n\r\n"], set(), {"an answer without Content-Length"}),
+    ],
+    ids=["whole", "head in parts", "body in parts", "closes", "cut off", "without length"],
+)
+def test_the_load_reads_answers_however_they_come(
+    parts: list[bytes], statuses: set[int], failures: set[str]
+) -> None:
+    def answer(listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:  # the test is over
+                return
+            with client, suppress(OSError):  # the caller may be gone
+                while client.recv(1 << 16):
+                    for part in parts:
+                        client.sendall(part)
+                        time.sleep(0.002)
+                    if parts[-1] in (CLOSES, WHOLE[:-2]):
+                        break
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, args=(listener,), daemon=True).start()
+        found = load("127.0.0.1", listener.getsockname()[1], [b"POST / HTTP/1.1\r\n\r\n"], 1, 0.1)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert set(found.statuses) == statuses
+    assert set(found.failures) == failures
+    assert found.answer_bytes in (0, 5)
+    assert 0 < found.processor < 0.1
 
 
 def test_a_small_run_of_windows_gives_right_rows_and_a_page(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fstore.cli import main
 from fstore.online.response import FeatureCells, OnlineResponse, Output, Outputs
-from fstore.server.answers import answer
+from fstore.server.answers import Answers
 from fstore.server.openapi import document
 from tests.harness import Service, View
 from tests.online import Online, stats
@@ -295,7 +295,7 @@ def test_values_that_json_has_no_form_for() -> None:
         for place, (name, (kind, _)) in enumerate(columns.items(), start=2)
     ]
     response = OnlineResponse({"k": ("INTEGER", (1, 2, 3))}, Outputs(tuple(outputs)), found, 3)
-    body = json.loads(answer(response, response.features))
+    body = json.loads(Answers().of(response).body)
     values = dict(
         zip(
             body["metadata"]["feature_names"],

@@ -17,10 +17,12 @@ import pytest
 
 from fstore.errors import LockTimeoutError, OnlineStoreError
 from fstore.online.lock import locked
+from fstore.online.response import OnlineResponse, Outputs
 from fstore.project.serving import Limits
 from fstore.server.access import Access
 from fstore.server.app import App
-from fstore.server.http import Reply, Request
+from fstore.server.http import Connection
+from fstore.server.hub import TOGETHER, Hub, Reply, Request
 from fstore.server.requests import rows_pushed
 from tests.harness import View
 from tests.online import Online, stats
@@ -184,10 +186,10 @@ class Broken:
 
 def asked(error: Exception, path: str = "/get-online-features") -> Reply:
     app = App(Broken(error), Access(()), Limits(), reads_block=False)  # type: ignore[arg-type]
-    request = Request("GET" if path == "/health" else "POST", path, {b"x-request-id": b"me"}, BODY)
+    request = Request("GET" if path == "/health" else "POST", path, {}, BODY, "me")
 
     async def ask() -> Reply:
-        found = app(request)
+        (found,) = app([request])
         return found if isinstance(found, Reply) else await found
 
     return asyncio.run(ask())
@@ -213,12 +215,12 @@ def test_what_went_wrong_inside_stays_inside(capsys: pytest.CaptureFixture[str])
 
 
 AFTER_START = """
-import json, sys
+import asyncio, json, sys
 from fstore import FeatureStore
 from fstore.project.serving import Limits
 from fstore.server.access import Access
 from fstore.server.app import App
-from fstore.server.http import Request
+from fstore.server.hub import Request
 from fstore.server.worker import prepare
 
 store = FeatureStore(sys.argv[1])
@@ -226,7 +228,10 @@ prepare(store)
 app = App(store, Access(()), Limits(), reads_block=False)
 before = set(sys.modules)
 body = {"entities": {"k": [1]}, "features": ["stats:x"]}
-reply = app(Request("POST", "/get-online-features", {}, json.dumps(body).encode()))
+async def ask():
+    return app([Request("POST", "/get-online-features", {}, json.dumps(body).encode(), "me")])
+
+(reply,) = asyncio.run(ask())
 assert b'"values":[10]' in reply.body, reply
 print(json.dumps(sorted(name for name in set(sys.modules) - before if "sqlglot" in name)))
 """
@@ -242,3 +247,112 @@ def test_a_request_loads_no_sqlglot_and_needs_no_warehouse(tmp_path: Path) -> No
     )
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == []
+
+
+class Wire(asyncio.Transport):
+    """What a connection writes to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said, self.aborted, self.reads = b"", False, True
+
+    def write(self, data: Any) -> None:
+        self.said += data
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+def connected(application: Any, count: int) -> tuple[list[Connection], list[Wire]]:
+    hub = Hub(application, lambda request, error: Reply(error.status, b""), 1000, 1)
+    connections, wires = [Connection(hub) for _ in range(count)], [Wire() for _ in range(count)]
+    for connection, wire in zip(connections, wires, strict=True):
+        connection.connection_made(wire)
+    return connections, wires
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_requests_of_one_turn_are_answered_together() -> None:
+    asked: list[list[bytes]] = []
+
+    def application(requests: Any) -> list[Reply]:
+        asked.append([request.body for request in requests])
+        return [Reply(200, request.body) for request in requests]
+
+    async def run() -> list[Wire]:
+        connections, wires = connected(application, TOGETHER + 3)
+        for place, connection in enumerate(connections):
+            connection.data_received(post(b"%d" % place) + post(b"more"))
+        connections[1].connection_lost(None)
+        connections[2].data_received(b"garbage")
+        assert not asked
+        assert not any(wire.reads for wire in wires)
+        await turns(6)
+        assert wires[0].reads
+        return wires
+
+    wires = asyncio.run(run())
+    places = [b"%d" % place for place in range(TOGETHER + 3) if place not in (1, 2)]
+    first = TOGETHER - 2
+    assert asked[0] == places[:first]
+    assert asked[1] == places[first:] + [b"more"] * (TOGETHER - 3)  # whoever came first
+    assert sum(map(len, asked)) == 2 * len(places)
+    assert wires[1].said == b""
+    assert wires[2].said.startswith(b"HTTP/1.1 400 Bad Request")
+    for place, wire in enumerate(wires):
+        if place not in (1, 2):
+            assert wire.said.count(b"HTTP/1.1 200 OK") == 2
+            assert wire.said.index(b"\r\n\r\n%d" % place) < wire.said.index(b"\r\n\r\nmore")
+
+
+def test_an_application_that_fails_leaves_nobody_waiting() -> None:
+    def application(_: Any) -> list[Reply]:
+        raise RuntimeError("broken")
+
+    async def run() -> list[Wire]:
+        seen: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context))
+        connections, wires = connected(application, 2)
+        for connection in connections:
+            connection.data_received(post())
+        await turns(2)
+        assert [str(context["exception"]) for context in seen] == ["broken"]
+        return wires
+
+    assert [wire.aborted for wire in asyncio.run(run())] == [True, True]
+
+
+def test_what_fails_in_one_request_fails_in_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    class Picky:
+        def get_online_features(self, features: Any, *_: Any) -> Any:
+            if features == ["bad:x"]:
+                raise RuntimeError("broken")
+            return OnlineResponse({"k": ("BIGINT", [1])}, Outputs(()), [], 1)
+
+    app = App(Picky(), Access(()), Limits(), reads_block=False)  # type: ignore[arg-type]
+    bodies = [BODY, BODY.replace(b"stats:x", b"bad:x"), b"{", BODY]
+
+    async def run() -> list[int]:
+        found = app([Request("POST", "/get-online-features", {}, body, "id") for body in bodies])
+        await turns(2)
+        return [each.status for each in found if isinstance(each, Reply)]
+
+    assert asyncio.run(run()) == [200, 500, 422, 200]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line.get("status") for line in lines] == [None, 200, 500, 422, 200]

@@ -99,14 +99,19 @@ class OnlineResponse:
         self._outputs, self._read = outputs, found
 
     @property
-    def _found(self) -> Sequence[Sequence[Sequence[Any]]]:
-        """For each join the columns of its rows."""
+    def outputs(self) -> tuple[Output, ...]:
+        """Where the features are in :attr:`found`: one object for all answers to one request."""
+        return self._outputs.every
+
+    @property
+    def found(self) -> Sequence[Sequence[Sequence[Any]]]:
+        """For each join the columns of its rows: the times, which are fresh, then the cells."""
         return self._read
 
     @property
     def features(self) -> dict[str, FeatureCells]:
         """The features by name, in the order of the answer."""
-        found = self._found
+        found = self.found
         return {
             name: FeatureCells(kind, view, found[join][place], *found[join][:2])
             for name, kind, view, join, place in self._outputs.every
@@ -167,7 +172,7 @@ class OneRowResponse(OnlineResponse):
         self._outputs, self._read = outputs, rows
 
     @property
-    def _found(self) -> Sequence[Sequence[Sequence[Any]]]:
+    def found(self) -> Sequence[Sequence[Sequence[Any]]]:
         return [[*zip(row, strict=True)] for row in self._read]
 
     def to_dict(self, include_metadata: bool = False) -> dict[str, list[Any]]:

@@ -24,17 +24,17 @@ class Access:
         """Read the keys; ServerProblemError where one is not set."""
         return cls(tuple((key.name, key.secret(env), key.rights) for key in serving.keys))
 
-    def holder(self, authorization: str | None, right: str) -> str:
+    def holder(self, authorization: bytes, right: str) -> str:
         """Return the name of who asks; RefusedError 401 without a known key, else 403."""
         if not self.keys:
             return ANYBODY
-        scheme, _, text = (authorization or "").partition(" ")
-        given = text.strip().encode(errors="replace")
+        scheme, _, text = authorization.partition(b" ")
+        given = text.strip()
         found: tuple[str, frozenset[str]] | None = None
         for name, key, rights in self.keys:  # all of them, so that time tells nothing
             if hmac.compare_digest(key, given):
                 found = name, rights
-        if found is None or scheme.lower() != "bearer":
+        if found is None or scheme.lower() != b"bearer":
             raise RefusedError(
                 401, "Give a key that this server knows: Authorization: Bearer <key>"
             )

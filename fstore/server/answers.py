@@ -1,130 +1,211 @@
-"""Online answers in Feast's JSON: one result a column, join keys first, times as RFC 3339."""
+"""Online answers in Feast's JSON: one result a column, join keys first.
+
+What the answers to one request have in common is made once: the names, and which columns stand
+beside each other in one view. Such a run of columns becomes JSON in one step; where numbers are all
+there, each of its results ends in the same bytes, and they are put where one column ends and the
+next one begins. A column with a NULL in it, or with text, is taken by itself.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import groupby, repeat
+from operator import attrgetter, mul
+from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 
-from fstore.online.instants import moment
-from fstore.online.response import NOT_FOUND, PRESENT, FeatureCells, OnlineResponse
+from fstore.online.response import (
+    NOT_FOUND,
+    NULL_VALUE,
+    OUTSIDE_MAX_AGE,
+    PRESENT,
+    OnlineResponse,
+    Output,
+)
+from fstore.server.encoding import (
+    NO_TIME,
+    NUMBERS,
+    may_have_null,
+    nones,
+    times_as_json,
+    values_as_json,
+    with_infinities,
+)
 
-NO_TIME = "1970-01-01T00:00:00Z"  # what Feast sends where there is none
-_FLOATS = frozenset({"FLOAT", "DOUBLE"})
-_ENDS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
-_WHOLE_JSON = 2**64  # beyond it orjson has no number
-
-
-def answer(response: OnlineResponse, features: Mapping[str, FeatureCells]) -> bytes:
-    """Return the body of the answer to get-online-features; ``features`` are the response's own."""
-    times: dict[int, Any] = {}  # the features of one view share their times
-    results = [
-        {
-            "values": encodable(kind, values),
-            "statuses": _statuses_of_keys(values),
-            "event_timestamps": [NO_TIME] * response.row_count,
-        }
-        for kind, values in response.keys.values()
-    ]
-    for cells in features.values():
-        shared = times.get(id(cells.times))
-        if shared is None:
-            shared = times[id(cells.times)] = _stamps(cells.times)
-        results.append(
-            {
-                "values": encodable(cells.type, cells.values),
-                "statuses": _statuses(cells),
-                "event_timestamps": shared,
-            }
-        )
-    names = [*response.keys, *features]
-    body = {"metadata": {"feature_names": names}, "results": results}
-    return orjson.dumps(body)
+STATUSES = (PRESENT, NULL_VALUE, OUTSIDE_MAX_AGE, NOT_FOUND)
+_PRESENT, _NULL_VALUE, _OUTSIDE_MAX_AGE, _NOT_FOUND = range(4)  # their places
+_WORDS = [orjson.dumps(status) for status in STATUSES]
+_FORMS = 256  # that are kept
+_KEPT = 64  # of the parts that answers of some size have in common
+_FEW = 16  # rows, from which on columns become JSON as fast one by one
+_OPEN = b',{"values":['
 
 
-def _statuses_of_keys(values: Sequence[Any]) -> list[str]:
-    return [NOT_FOUND if value is None else PRESENT for value in values]
+# A view, how many values of a column have each of STATUSES, and of how many columns this is so.
+Told = Sequence[tuple[str, Sequence[int], int]]
 
 
-def _statuses(cells: FeatureCells) -> list[str]:
-    if None not in cells.values:
-        return [PRESENT] * len(cells.values)
-    return cells.statuses
+class Answer(NamedTuple):
+    """A body, and which statuses it tells."""
+
+    body: bytes
+    told: Told
 
 
-def _stamps(times: Sequence[int | None]) -> orjson.Fragment:
-    """Return the times as JSON; none is 1970, as Feast sends it."""
-    counts = np.array([each or 0 for each in times], "<i8")
-    option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-    try:
-        return orjson.Fragment(orjson.dumps(counts.view("<M8[us]"), option=option))
-    except TypeError:  # an infinity, which has no date
-        stamps = [NO_TIME if each is None else stamp(moment(each)) for each in times]
-        return orjson.Fragment(orjson.dumps(stamps))
+class _Run(NamedTuple):
+    """Features beside each other of one view: the columns of ``join`` at these places."""
+
+    view: str
+    join: int
+    places: tuple[int, ...]
+    kinds: tuple[str, ...]
+    of_numbers: bool
 
 
-def stamp(instant: datetime) -> str:
-    """Return an instant as RFC 3339 with microseconds; a naive one is in UTC.
+@dataclass(frozen=True)
+class _Form:
+    """What the answers to one request have in common."""
 
-    >>> stamp(datetime(2024, 1, 2, 3, 4, 5, 6))
-    '2024-01-02T03:04:05.000006Z'
-    """
-    if instant.tzinfo is not None and instant.tzinfo is not UTC:
-        instant = instant.astimezone(UTC)
-    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    keys: tuple[str, ...]
+    outputs: tuple[Output, ...]
 
+    @cached_property
+    def head(self) -> bytes:
+        names = [*self.keys, *(output.name for output in self.outputs)]
+        before = b'{"metadata":{"feature_names":' + orjson.dumps(names) + b'},"results":['
+        return before + _OPEN[1:]
 
-def encodable(kind: str, values: Sequence[Any]) -> Sequence[Any]:
-    """Return values of a DuckDB type as what JSON has: text for what it has no form for."""
-    if kind in _FLOATS:
-        return values if _all_finite(values) else [_finite(value) for value in values]
-    if kind in ("BIGINT", "INTEGER", "VARCHAR", "BOOLEAN"):
-        return values
-    return [_plain_or_none(value) for value in values]
-
-
-def _all_finite(values: Sequence[float | None]) -> bool:
-    try:
-        return math.isfinite(math.fsum(values))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):  # a NULL; both infinities; a sum too big
-        return False
+    @cached_property
+    def runs(self) -> tuple[_Run, ...]:
+        runs = []
+        for (view, join), some in groupby(self.outputs, attrgetter("view", "join")):
+            _, kinds, _, _, places = zip(*some, strict=True)
+            runs.append(_Run(view, join, places, kinds, NUMBERS.issuperset(kinds)))
+        return tuple(runs)
 
 
-def _finite(value: float | None) -> float | str | None:
-    if value is None or math.isfinite(value):
-        return value
-    return _ENDS[str(value)]
+class Answers:
+    """Makes answers; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._forms: dict[int, _Form] = {}
+
+    def of(self, response: OnlineResponse) -> Answer:
+        """Return the answer to get-online-features."""
+        form, parts = self._form(response), list[bytes]()
+        for kind, values in response.keys.values():
+            parts += _key_result(kind, values)
+        found, rows_of = response.found, dict[int, _Rows]()
+        for run in form.runs:
+            rows = rows_of.get(run.join)
+            if rows is None:
+                rows = rows_of[run.join] = _Rows(run.view, found[run.join])
+            rows.add(run, parts)
+        parts[0] = form.head
+        parts.append(b"]}")
+        told = []
+        for rows in rows_of.values():
+            told.append((rows.view, rows.whole.sums, rows.whole.columns))
+            if rows.ends:
+                told += [(rows.view, each.sums, each.columns) for each in rows.ends.values()]
+        return Answer(b"".join(parts), told)
+
+    def _form(self, response: OnlineResponse) -> _Form:
+        outputs, keys = response.outputs, tuple(response.keys)
+        known = self._forms.get(id(outputs))  # a form keeps them: no others have this id
+        if known is None or known.outputs is not outputs or known.keys != keys:
+            if len(self._forms) >= _FORMS:
+                self._forms.clear()
+            known = self._forms[id(outputs)] = _Form(keys, outputs)
+        return known
 
 
-def _plain_or_none(value: Any) -> Any:
-    if value is None or type(value) in (str, bool):
-        return value
-    return _plain(value)
+@dataclass(slots=True)
+class _End:
+    """What comes after the values of a column: their statuses, and the times."""
+
+    text: bytes
+    sums: Sequence[int]  # how many values have each status
+    columns: int = 0  # that end so
 
 
-def _plain(value: Any) -> Any:
-    """Return a value that JSON has no form for, at any depth, as one that it has."""
-    if isinstance(value, bool | str | None):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) < _WHOLE_JSON // 2 else str(value)
-    if isinstance(value, float):
-        return _finite(value)
-    if isinstance(value, datetime):
-        return stamp(value)
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value)
+class _Rows:
+    """The rows of one join in one answer."""
+
+    def __init__(self, view: str, found: Sequence[Sequence[Any]]) -> None:
+        self.view, self._found = view, found
+        self._times, self._fresh = found[:2]
+        self._count = len(self._times)
+        self._stamps = times_as_json(self._times) + b"}"
+        self.whole = self._end(bytes(self._count))  # of a column that lacks no value
+        self.ends: dict[bytes, _End] = {}  # of the others, by what they lack
+
+    def add(self, run: _Run, parts: list[bytes]) -> None:
+        """Append the results of columns beside each other."""
+        columns, whole = [self._found[place] for place in run.places], self.whole
+        if run.of_numbers and self._count < _FEW:
+            together = orjson.dumps(columns)[2:-2]
+            if not may_have_null(together):
+                whole.columns += len(columns)
+                parts += (_OPEN, together.replace(b"],[", whole.text + _OPEN), whole.text)
+                return
+            texts = together.split(b"],[")
+        else:
+            texts = [*map(values_as_json, run.kinds, columns)]
+        for kind, values, text in zip(run.kinds, columns, texts, strict=True):
+            if may_have_null(text):
+                parts += (_OPEN, *self._with_nulls(kind, values, text))
+            else:
+                whole.columns += 1
+                parts += (_OPEN, text, whole.text)
+
+    def _with_nulls(self, kind: str, values: Sequence[Any], text: bytes) -> tuple[bytes, bytes]:
+        """Return the JSON of a column that may lack values, and its end."""
+        missing = nones(values)
+        end = self.ends.get(missing)
+        if end is None:
+            reasons = self._reasons
+            told = bytes(map(mul, missing, reasons)) if reasons else missing
+            end = self.ends[missing] = self._end(told)
+        end.columns += 1
+        return with_infinities(kind, values, text, missing.count(1)), end.text
+
+    def _end(self, told: bytes) -> _End:
+        statuses, sums = _statuses(told)
+        return _End(statuses + self._stamps, sums)
+
+    @cached_property
+    def _reasons(self) -> Sequence[int]:
+        """The status of each row's missing values; empty where all rows were found: NULL_VALUE."""
+        if None not in self._fresh:
+            return []
+        return [
+            _NULL_VALUE if fresh is not None else _NOT_FOUND if time is None else _OUTSIDE_MAX_AGE
+            for time, fresh in zip(self._times, self._fresh, strict=True)
+        ]
+
+
+def _key_result(kind: str, values: Sequence[Any]) -> tuple[bytes, ...]:
+    text, rows = values_as_json(kind, values), len(values)
+    if not may_have_null(text):
+        return _OPEN, text, _statuses(bytes(rows))[0], _no_times(rows)
+    missing = nones(values)
+    text = with_infinities(kind, values, text, missing.count(1))
+    statuses, _ = _statuses(bytes(map(mul, missing, repeat(_NOT_FOUND))))
+    return _OPEN, text, statuses, _no_times(rows)
+
+
+@lru_cache(_KEPT)
+def _statuses(told: bytes) -> tuple[bytes, Sequence[int]]:
+    """Return what comes between the values of a result and its times; how many have each status."""
+    statuses = b",".join(map(_WORDS.__getitem__, told))
+    sums = [told.count(status) for status in range(len(STATUSES))]
+    return b'],"statuses":[' + statuses + b'],"event_timestamps":', sums
+
+
+@lru_cache(_KEPT)
+def _no_times(rows: int) -> bytes:
+    return b"[" + b",".join([NO_TIME] * rows) + b"]}"

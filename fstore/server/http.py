@@ -11,13 +11,13 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from email.utils import formatdate
+from collections.abc import Awaitable
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import cast
 
 import httptools
 
+from fstore.server.hub import Found, Hub, Reply, Request
 from fstore.server.refusals import RefusedError
 
 HEAD_BYTES = 32_768  # of a request line and its headers
@@ -28,64 +28,6 @@ _LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
-class Request(NamedTuple):
-    """A request that is whole. Names of headers are small."""
-
-    method: str
-    path: str  # without the query
-    headers: dict[bytes, bytes]
-    body: bytes
-
-
-class Reply(NamedTuple):
-    """What goes back: status, body and its type, more headers; how many rows were asked."""
-
-    status: int
-    body: bytes
-    kind: str = "application/json"
-    rows: int | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-Application = Callable[[Request], "Reply | Awaitable[Reply]"]
-
-
-class Hub:
-    """What the connections of one process share: the application, limits, the time of day."""
-
-    def __init__(
-        self,
-        application: Application,
-        refuse: Callable[[Request, RefusedError], Reply],
-        body_bytes: int,
-        seconds: float,
-    ) -> None:
-        self.application, self.refuse = application, refuse
-        self.body_bytes, self.seconds = body_bytes, seconds
-        self.connections: set[Connection] = set()
-        self.closing = False
-        self.date = ""
-
-    async def watch(self) -> None:
-        """Close, once a second, the connections that have taken too long."""
-        while True:
-            now = time.monotonic()
-            self.date = formatdate(usegmt=True)
-            for connection in tuple(self.connections):
-                connection.check(now)
-            await asyncio.sleep(1)
-
-    async def close(self, idle_seconds: float, seconds: float) -> None:
-        """Let every connection end: after its next answer, or when it was idle for so long."""
-        self.closing = True
-        begun = time.monotonic()
-        while self.connections and time.monotonic() < begun + seconds:
-            if time.monotonic() > begun + idle_seconds:
-                for connection in tuple(self.connections):
-                    connection.close_if_idle()
-            await asyncio.sleep(0.02)
-
-
 class Connection(asyncio.Protocol):
     """One caller's connection. Requests that come at once are answered one after the other."""
 
@@ -93,8 +35,11 @@ class Connection(asyncio.Protocol):
         self._hub = hub
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[tuple[Request, bool]] = deque()  # whole; and whether to stay
+        self._asked: tuple[Request, bool] | None = None  # what is being answered
+        self._is_next = False  # what waits is about to be
         self._answering: asyncio.Task[None] | None = None
         self._full = False  # the caller does not read
+        self._pauses = False  # nothing is read until what waits is answered
         self._lingers = False  # nothing more is read
         self._inside = False  # a request has begun and is not whole
         self._since = time.monotonic()  # of what :meth:`check` looks at
@@ -140,7 +85,7 @@ class Connection(asyncio.Protocol):
                 if self._head_bytes > HEAD_BYTES:
                     self._refuse(_long_head())
             if self._waiting:
-                self._answer()
+                self._go_on()
 
     def eof_received(self) -> bool:
         """Keep the connection for what is still to be answered."""
@@ -152,7 +97,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._full = False
-        self._answer()
+        self._go_on()
 
     # What the parser calls
 
@@ -195,45 +140,66 @@ class Connection(asyncio.Protocol):
         path = self._url.partition(b"?")[0].decode(errors="replace")
         method = self._parser.get_method().decode() if self._url else "-"
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        return Request(method, path, self._headers, body)
+        own = self._hub.request_id(self._headers.get(b"x-request-id"))
+        return Request(method, path, self._headers, body, own)
 
-    def _answer(self) -> None:
-        """Answer what waits, until one has to be waited for or the caller must read first."""
-        while self._waiting and self._answering is None and not self._full:
-            request, stay = self._waiting.popleft()
-            found = self._hub.application(request)
-            if isinstance(found, Reply):
-                self._write(request, found, stay)
-            else:
-                self._answering = asyncio.ensure_future(self._later(request, found, stay))
-        if self._waiting and not self._transport.is_closing():
-            self._transport.pause_reading()
-        elif not self._transport.is_reading() and not self._transport.is_closing():
+    def _go_on(self) -> None:
+        """Have what waits answered, unless an answer is under way or the caller must read first."""
+        if self._waiting and not (self._is_next or self._asked or self._full):
+            self._is_next = True
+            self._hub.answer_soon(self)
+        if len(self._waiting) > self._is_next:
+            if not self._pauses and not self._transport.is_closing():
+                self._pauses = True
+                self._transport.pause_reading()
+        elif self._pauses and not self._transport.is_closing():
+            self._pauses = False
             self._transport.resume_reading()
 
-    async def _later(self, request: Request, coming: Awaitable[Reply], stay: bool) -> None:
+    def take(self) -> Request | None:
+        """Return the request that :meth:`answer` will be called for; None where it is gone."""
+        self._is_next = False
+        if not self._waiting:
+            return None
+        self._asked = self._waiting.popleft()
+        return self._asked[0]
+
+    def answer(self, found: Found) -> None:
+        """Send the answer to the request that was taken, now or when it is there."""
+        if isinstance(found, Reply):
+            self._write(found)
+        else:
+            self._answering = asyncio.ensure_future(self._later(found))
+
+    def abort(self) -> None:
+        """End the connection without an answer."""
+        self._transport.abort()
+
+    async def _later(self, coming: Awaitable[Reply]) -> None:
         reply = await coming
         self._answering = None
-        self._write(request, reply, stay)
-        self._answer()
+        self._write(reply)
 
-    def _write(self, request: Request, reply: Reply, stay: bool) -> None:
-        self._since = time.monotonic()
+    def _write(self, reply: Reply) -> None:
+        assert self._asked is not None
+        request, stay = self._asked
+        self._asked, self._since = None, time.monotonic()
         stay = stay and not (self._hub.closing or self._lingers or self._ended)
-        self._transport.write(self._message(request.method, reply, stay))
+        self._transport.write(self._message(request, reply, stay))
         if not stay:
             self._waiting.clear()
             self._transport.close()
+        elif self._waiting or self._pauses:
+            self._go_on()
 
-    def _message(self, method: str, reply: Reply, stay: bool) -> bytes:
-        more = "" if stay else "connection: close\r\n"
-        for name, value in reply.headers:
-            more += f"{name}: {value}\r\n"
+    def _message(self, request: Request, reply: Reply, stay: bool) -> bytes:
+        close = "" if stay else "connection: close\r\n"
         head = (
             f"{_LINE[reply.status]}date: {self._hub.date}\r\ncontent-type: {reply.kind}\r\n"
-            f"content-length: {len(reply.body)}\r\n{more}\r\n"
+            f"content-length: {len(reply.body)}\r\n{close}{reply.more}"
+            f"x-request-id: {request.id}\r\n\r\n"
         ).encode()
-        return head if method == "HEAD" else head + reply.body
+        return head if request.method == "HEAD" else head + reply.body
 
     def _refuse(self, error: RefusedError) -> None:
         """Say why no more is read from this caller, and leave time to read that."""
@@ -241,8 +207,9 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if self._answering:  # its answer is the last one
             return
-        reply = self._hub.refuse(self._request(), error)
-        self._transport.write(self._message("POST", reply, stay=False))
+        request = self._request()
+        reply = self._hub.refuse(request, error)
+        self._transport.write(self._message(request, reply, stay=False))
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
@@ -256,7 +223,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self._answering or self._waiting)
+        return bool(self._asked or self._waiting)
 
     def check(self, now: float) -> None:
         """Close what has taken too long."""

@@ -5,8 +5,10 @@ PROMETHEUS_MULTIPROC_DIR names the folder in which they count; it is set before 
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Callable, Iterable, Mapping
+import math
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -14,14 +16,25 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from fstore.online.response import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+from fstore.server.answers import STATUSES
 
 if TYPE_CHECKING:
     from fstore.jobs.materialize import Status
-    from fstore.online.response import FeatureCells
+
+
+class _Histogram(Histogram):
+    """Also takes many amounts at once: each bucket that they fall into is written once."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Observe each of the amounts."""
+        bounds = self._upper_bounds
+        for place, count in Counts([bisect_left(bounds, each) for each in amounts]).items():
+            self._buckets[place].inc(count)
+        self._sum.inc(math.fsum(amounts))
+
 
 _BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
-_SECONDS = Histogram(
+_SECONDS = _Histogram(
     "fstore_request_seconds", "Time from a request's last byte to its answer", ["route"],
     buckets=_BUCKETS, registry=None,
 )  # fmt: skip
@@ -31,37 +44,28 @@ _RESPONSES = Counter(
 _CELLS = Counter(
     "fstore_feature_values_total", "Values answered by status", ["view", "status"], registry=None
 )
-_STATUSES = (PRESENT, NULL_VALUE, OUTSIDE_MAX_AGE, NOT_FOUND)
-_children: dict[tuple[str, int], tuple[Histogram, Counter]] = {}
+_children: dict[tuple[str, int], tuple[_Histogram, Counter]] = {}
 _cells: dict[str, list[Counter]] = {}
 
 
-def count_request(route: str, status: int, seconds: float) -> None:
-    """Count one answered request."""
+def count_requests(route: str, status: int, seconds: Sequence[float]) -> None:
+    """Count answered requests by the time that each took."""
     found = _children.get((route, status))
     if found is None:
         found = _SECONDS.labels(route), _RESPONSES.labels(route, str(status))
         _children[route, status] = found
-    found[0].observe(seconds)
-    found[1].inc()
+    found[0].observe_all(seconds)
+    found[1].inc(len(seconds))
 
 
-def count_features(features: Mapping[str, FeatureCells]) -> None:
-    """Count the values of an answer by view and status."""
-    counted: dict[str, collections.Counter[str]] = {}
-    for cells in features.values():
-        sums = counted.setdefault(cells.view, collections.Counter())
-        if None in cells.values:
-            sums.update(cells.statuses)
-        else:
-            sums[PRESENT] += len(cells.values)
-    for view, sums in counted.items():
-        counters = _cells.get(view)
-        if counters is None:
-            counters = _cells[view] = [_CELLS.labels(view, status) for status in _STATUSES]
-        for counter, status in zip(counters, _STATUSES, strict=True):
-            if sums[status]:
-                counter.inc(sums[status])
+def count_values(view: str, counts: Sequence[int]) -> None:
+    """Count values of a view that were answered with each of STATUSES."""
+    counters = _cells.get(view)
+    if counters is None:
+        counters = _cells[view] = [_CELLS.labels(view, status) for status in STATUSES]
+    for counter, count in zip(counters, counts, strict=True):
+        if count:
+            counter.inc(count)
 
 
 class _Freshness(Collector):

@@ -38,19 +38,16 @@ def features_asked(body: bytes, most_rows: int) -> FeaturesAsked:
     if service is not None and not isinstance(service, str):
         raise RefusedError(422, "feature_service must be text.")
     if features is not None and (
-        not isinstance(features, list) or not all(isinstance(each, str) for each in features)
+        not isinstance(features, list) or not {str}.issuperset(map(type, features))
     ):
         raise RefusedError(422, 'features must be a list of text: ["view:feature"].')
     full = given.get("full_feature_names")
-    if not isinstance(full, bool | None):
+    if full is not None and type(full) is not bool:
         raise RefusedError(422, "full_feature_names must be true or false.")
-    return FeaturesAsked(
-        features=features or None,  # [] beside a service, as Feast's client sends it
-        feature_service=service,
-        entities=entities,
-        full_feature_names=full or None,  # false says nothing of a service that sets it
-        rows=len(next(iter(entities.values()))) if entities else 1,
-    )
+    # features are [] beside a service, as Feast's client sends it; full_feature_names: false says
+    # nothing of a service that sets it.
+    rows = len(next(iter(entities.values()))) if entities else 1
+    return FeaturesAsked(features or None, service, entities, full or None, rows)
 
 
 def rows_pushed(body: bytes, most_rows: int) -> RowsPushed:
@@ -77,13 +74,12 @@ def _object(body: bytes, columns: str) -> dict[str, Any]:
 
 
 def _has_huge_numbers(columns: object) -> bool:
-    lists = columns.values() if isinstance(columns, dict) else ()
-    return any(
-        isinstance(value, float) and abs(value) >= _WHOLE
-        for values in lists
-        if isinstance(values, list) and float in {*map(type, values)}
-        for value in values
-    )
+    for values in columns.values() if isinstance(columns, dict) else ():
+        if not isinstance(values, list) or float not in {*map(type, values)}:
+            continue
+        if any(isinstance(value, float) and abs(value) >= _WHOLE for value in values):
+            return True
+    return False
 
 
 def _columns(given: object, name: str, most_rows: int) -> dict[str, list[Any]]:

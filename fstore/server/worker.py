@@ -23,7 +23,8 @@ from fstore.errors import FstoreError
 from fstore.project.serving import ServerProblemError
 from fstore.server.access import Access
 from fstore.server.app import App
-from fstore.server.http import Connection, Hub
+from fstore.server.http import Connection
+from fstore.server.hub import Hub
 from fstore.store import FeatureStore
 
 IDLE_SECONDS = 2.0  # how long a connection may be idle, before it is closed without an answer
@@ -50,6 +51,7 @@ def main(words: str) -> None:
     gc.freeze()  # what is there now stays: it need not be looked at again
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(hub, given["listener"], given["ready"], given["alive"]))
+        app.journal.write()
         sys.stderr.flush()
         os._exit(0)  # a thread that still waits for a lock or a server keeps nobody waiting
 
