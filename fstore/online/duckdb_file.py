@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from fstore.online.protocol import Batch
 from fstore.online.records import NEVER, Layout, Rows
 from fstore.online.values import to_python
 
-_BATCH_ROWS = 122_880  # a row group of DuckDB
+_BATCH_ROWS = 16_384  # whose records a processor's cache holds while they are made
 
 
 def write(
@@ -35,9 +36,8 @@ def write(
     """Fill the empty database that is open, streaming, then write its image and its events.
 
     ``previous`` is the file whose other keys stay, but for those in ``hidden``; ``path`` is that of
-    the database. Returns how many
-    rows and keys there are. The file is whole once the connection is closed; where this raises,
-    the caller removes both.
+    the database. Returns how many rows and keys there are. The file is whole once the connection
+    is closed; where this raises, the caller removes all of them.
     """
     with memory_errors(connection, batch):
         return _write(connection, batch, previous, hidden, path)
@@ -73,13 +73,17 @@ def _write(
         connection.execute(keyvalue.keep_absent(view, columns, "previous", "hidden"))
         connection.unregister("hidden")
         connection.execute("DETACH previous")
-    connection.execute("CHECKPOINT")
     rows, layout = count(connection), Layout.of(view, columns)
-    image = path.with_name(image_file(path.name))
-    keys = write_image(image, layout, stored_rows(connection, view, columns, layout), rows)
-    if batch.events is not None:
-        block, directory = (path.with_name(name(path.name)) for name in (block_file, keys_file))
-        write_events(connection, view, columns, batch.as_of, block, directory)
+    image, block, directory = (
+        path.with_name(name(path.name)) for name in (image_file, block_file, keys_file)
+    )
+    # The engine writes its file while its rows are read for the others.
+    with connection.cursor() as reading, ThreadPoolExecutor(1) as beside:
+        written = beside.submit(connection.execute, "CHECKPOINT")
+        keys = write_image(image, layout, stored_rows(reading, view, columns, layout), rows)
+        if batch.events is not None:
+            write_events(reading, view, columns, batch.as_of, block, directory)
+        written.result()
     return rows, keys
 
 
