@@ -259,7 +259,7 @@ try:
 finally:
     group = Path("/proc/self/autogroup")
     told = group.read_text().split()[-1] if os.access(group, os.W_OK) else "none"
-    print("niceness", os.nice(0), told)
+    print("niceness", os.nice(0), told, "pandas" in sys.modules)
 """
 
 
@@ -273,7 +273,7 @@ finally:
         (["get-online-features", "-f", "v:x", "-e", "k=1"], 0, 0),
     ],
 )
-def test_what_works_in_the_background_gives_way(
+def test_what_works_in_the_background_gives_way_and_takes_little(
     online: Path, tmp_path: Path, words: list[str], given: int, niceness: int
 ) -> None:
     if os.nice(0):
@@ -288,9 +288,10 @@ def test_what_works_in_the_background_gives_way(
         preexec_fn=functools.partial(os.nice, given),
     )
     assert done.returncode == 0, done.stderr
-    _, own, of_session = done.stdout.splitlines()[-1].split()
+    _, own, of_session, loaded_pandas = done.stdout.splitlines()[-1].split()
     assert int(own) == niceness
     assert of_session in ("none", "10" if niceness == 10 else "0")
+    assert loaded_pandas == "False"
 
 
 def test_json_is_json_whatever_a_feature_holds_online(online: Path) -> None:

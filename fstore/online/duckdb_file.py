@@ -16,6 +16,7 @@ from fstore.compile import keyvalue
 from fstore.compile.session import LIMITS, attach
 from fstore.definitions import Column, FeatureView
 from fstore.errors import OnlineStoreError, OutOfMemoryError
+from fstore.online.arrays import numbers_of
 from fstore.online.event_file import EventFile, events_in_memory, write_events
 from fstore.online.generation import block_file, image_file, keys_file
 from fstore.online.image import Image, image_in_memory, write_image
@@ -158,14 +159,9 @@ def stored_rows(
             encoded = layout.key.encode_columns(keys, batch.num_rows)
             yield Rows(
                 keys=[b"" if key is None else key for key in encoded],
-                events=_micros(events),
-                arrivals=_micros(settles),
-                ends=_micros(ends),
+                events=numbers_of(events, NEVER),
+                arrivals=numbers_of(settles, NEVER),
+                ends=numbers_of(ends, NEVER),
                 followers=np.zeros(batch.num_rows, np.uint32),
                 cells=cells[width:],
             )
-
-
-def _micros(times: pa.Array) -> np.ndarray:
-    found: np.ndarray = times.cast(pa.int64()).fill_null(NEVER).to_numpy()
-    return found

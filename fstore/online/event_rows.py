@@ -9,11 +9,11 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fstore.compile import keyvalue
 from fstore.compile.events import event_cells
 from fstore.definitions import Column, FeatureView
+from fstore.online.arrays import array_of, missing, numbers_of
 from fstore.online.event_block import wide_measures
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import CHUNK, EventLayout
@@ -80,7 +80,9 @@ def stored_events(
             cells = dict(zip(names, arrays[width:-2], strict=True))
             yield Keyed(
                 [b"" if each is None else each for each in keys],
-                events_of(layout, cells, _micros(arrays[-2]), _micros(arrays[-1])),
+                events_of(
+                    layout, cells, numbers_of(arrays[-2], NEVER), numbers_of(arrays[-1], NEVER)
+                ),
             )
 
 
@@ -106,8 +108,7 @@ def events_of(
     """Return events whose columns are Arrow's as what is packed."""
 
     def nulls(column: Column) -> np.ndarray:
-        found: np.ndarray = cells[column.name].is_null().to_numpy(zero_copy_only=False)
-        return found.astype("u1")
+        return missing(cells[column.name]).astype("u1")
 
     kinds = [kind_of(column.type) for column in layout.identity]
     ids = None
@@ -126,15 +127,5 @@ def events_of(
             for kind, column in zip(layout.kinds, layout.values, strict=True)
         ],
         [nulls(column) for column in layout.values],
-        [_truths(cells[column.name]) for column in layout.flags],
+        [array_of(cells[column.name]).astype("u1") for column in layout.flags],
     )
-
-
-def _truths(flags: pa.Array) -> np.ndarray:
-    found: np.ndarray = pc.fill_null(flags, False).to_numpy(zero_copy_only=False)
-    return found.astype("u1")
-
-
-def _micros(times: pa.Array) -> np.ndarray:
-    found: np.ndarray = times.cast(pa.int64()).fill_null(NEVER).to_numpy(zero_copy_only=False)
-    return found

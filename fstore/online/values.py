@@ -67,6 +67,8 @@ def clamped_day(cell: int | None) -> date | None:
 
 def to_arrow(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return cells that :func:`to_python` made as an array of their own type again."""
+    if not cells:
+        return pa.nulls(0, kind)
     if pa.types.is_timestamp(kind) and any(_is_end(cell) for cell in cells):
         numbers = [_time_number(cell, kind) for cell in cells]
         return pa.array(numbers, pa.int64()).cast(kind)
@@ -96,7 +98,7 @@ def _day_number(cell: date | None) -> int | None:
 
 
 # What DuckDB would say of the types that most columns have: to start an engine takes a while.
-_WELL_KNOWN = {
+WELL_KNOWN = {
     "BOOLEAN": pa.bool_(),
     "TINYINT": pa.int8(),
     "SMALLINT": pa.int16(),
@@ -117,8 +119,8 @@ _WELL_KNOWN = {
 
 def arrow_types(kinds: tuple[str, ...]) -> tuple[pa.DataType, ...]:
     """Return the Arrow types as which DuckDB hands over columns of these types."""
-    if all(kind in _WELL_KNOWN for kind in kinds):
-        return tuple(_WELL_KNOWN[kind] for kind in kinds)
+    if all(kind in WELL_KNOWN for kind in kinds):
+        return tuple(WELL_KNOWN[kind] for kind in kinds)
     return asked_arrow_types(kinds)
 
 
