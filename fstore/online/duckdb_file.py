@@ -20,9 +20,9 @@ from fstore.online.arrays import numbers_of
 from fstore.online.event_file import EventFile, events_in_memory, write_events
 from fstore.online.generation import block_file, image_file, keys_file
 from fstore.online.image import Image, image_in_memory, write_image
+from fstore.online.key_arrays import keys_of
 from fstore.online.protocol import Batch
 from fstore.online.records import NEVER, Layout, Rows
-from fstore.online.values import to_python
 
 _BATCH_ROWS = 16_384  # whose records a processor's cache holds while they are made
 
@@ -152,13 +152,8 @@ def stored_rows(
     with connection.cursor() as cursor:
         for batch in cursor.sql(keyvalue.scan(view, columns)).to_arrow_reader(_BATCH_ROWS):
             *cells, events, settles, ends = batch.columns
-            keys = [
-                to_python(pa.chunked_array([column]), kind)
-                for column, kind in zip(cells[:width], layout.key.types, strict=True)
-            ]
-            encoded = layout.key.encode_columns(keys, batch.num_rows)
             yield Rows(
-                keys=[b"" if key is None else key for key in encoded],
+                keys=keys_of(layout.key, cells[:width], batch.num_rows),
                 events=numbers_of(events, NEVER),
                 arrivals=numbers_of(settles, NEVER),
                 ends=numbers_of(ends, NEVER),

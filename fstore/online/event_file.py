@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import ne
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -28,6 +27,7 @@ from fstore.online.event_tiles import Tiles, joined, tiled
 from fstore.online.event_tiles import part_of as part_of_tiles
 from fstore.online.image import Image, image_in_memory, write_image
 from fstore.online.instants import micros
+from fstore.online.key_arrays import begins
 from fstore.online.measures import Events, nothing
 from fstore.online.records import NEVER, Cells, Layout, Rows
 
@@ -108,10 +108,11 @@ class _Starts:
     firsts: list[int]
     end: list[int]  # how many were noted so far: one number, in the end
 
-    def note(self, keys: list[bytes]) -> None:
+    def note(self, keys: Sequence[bytes]) -> None:
         """Take in the keys of the next entries."""
         done = self.end.pop() if self.end else 0
-        for place in _begins(keys, self.keys[-1] if self.keys else None):
+        last = self.keys[-1] if self.keys else None
+        for place in np.flatnonzero(begins(keys, last)).tolist():
             self.keys.append(keys[place])
             self.firsts.append(done + place)
         self.end.append(done + len(keys))
@@ -151,13 +152,6 @@ def _write(
     return starts
 
 
-def _begins(keys: list[bytes], last: bytes | None) -> list[int]:
-    """Return the places at which another key begins; ``last`` is the one before the first."""
-    changed = np.fromiter(map(ne, keys, [last, *keys[:-1]]), bool, len(keys))
-    found: list[int] = np.flatnonzero(changed).tolist()
-    return found
-
-
 def _noting(chunks: Iterable[Keyed], starts: _Starts) -> Iterator[Events]:
     """Yield the events, noting where those of each key begin."""
     for keys, events in chunks:
@@ -171,8 +165,8 @@ def _tiles(
     """Yield the tiles of the events, noting where those of each key begin."""
     last = None
     for keys, events in chunks:
-        firsts = _begins(keys, last)
-        tiles, begins = tiled(layout, events, firsts, micros(as_of.astimezone(UTC)))
-        starts.note([keys[place] for place in begins.tolist()])
+        firsts = np.flatnonzero(begins(keys, last)).tolist()
+        tiles, starting = tiled(layout, events, firsts, micros(as_of.astimezone(UTC)))
+        starts.note([keys[place] for place in starting.tolist()])
         last = keys[-1]
         yield tiles

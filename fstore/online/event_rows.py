@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -18,16 +18,16 @@ from fstore.online.event_block import wide_measures
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_values import kind_of
+from fstore.online.key_arrays import keys_of
 from fstore.online.key_bytes import KeyCodec
 from fstore.online.measures import Events
 from fstore.online.records import NEVER
-from fstore.online.values import to_python
 
 
 class Keyed(NamedTuple):
     """Some events, with the key of each as bytes."""
 
-    keys: list[bytes]
+    keys: Sequence[bytes]
     events: Events
 
 
@@ -72,14 +72,9 @@ def stored_events(
         reader = cursor.sql(keyvalue.scan_events(view, columns)).to_arrow_reader(size)
         for table in _of_size(reader, size):
             arrays = [column.combine_chunks() for column in table.columns]
-            values = [
-                to_python(pa.chunked_array([column]), kind)
-                for column, kind in zip(arrays[:width], key.types, strict=True)
-            ]
-            keys = key.encode_columns(values, table.num_rows)
             cells = dict(zip(names, arrays[width:-2], strict=True))
             yield Keyed(
-                [b"" if each is None else each for each in keys],
+                keys_of(key, arrays[:width], table.num_rows),
                 events_of(
                     layout, cells, numbers_of(arrays[-2], NEVER), numbers_of(arrays[-1], NEVER)
                 ),

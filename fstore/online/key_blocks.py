@@ -16,6 +16,7 @@ from fstore.online.event_layout import EventLayout
 from fstore.online.event_rows import Keyed, stored_events
 from fstore.online.event_tiles import tiled
 from fstore.online.instants import micros
+from fstore.online.key_arrays import begins
 from fstore.online.measures import Events
 
 _TOGETHER = 122_880  # events that are cut into blocks of keys at once
@@ -32,7 +33,7 @@ def stored_blocks(
     held: Keyed | None = None
     for keys, events in stored_events(connection, view, columns, layout, _TOGETHER):
         known = Keyed(keys, events) if held is None else _joined(held, Keyed(keys, events))
-        firsts = [n for n, key in enumerate(known.keys) if not n or key != known.keys[n - 1]]
+        firsts = np.flatnonzero(begins(known.keys)).tolist()
         last = firsts[-1]  # whose events may go on
         held = Keyed(known.keys[last:], part_of(known.events, last, len(known.keys)))
         whole = part_of(known.events, 0, last)

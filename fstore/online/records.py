@@ -25,6 +25,7 @@ from fstore.compile.types import find_column
 from fstore.definitions import Column, FeatureView
 from fstore.online.arrays import array_of, missing
 from fstore.online.cells import Codec, codec_of
+from fstore.online.key_arrays import together
 from fstore.online.key_bytes import KeyCodec
 
 ALWAYS = 2**63 - 1  # DuckDB's infinity: an end that never comes
@@ -131,7 +132,7 @@ class Layout:
         if self.key.size is None:
             heap_start += _refer(records["key"], rows.keys, heap, heap_start)
         elif self.key.size:  # 0: of no entity
-            records["key"] = np.frombuffer(b"".join(rows.keys), f"V{self.key.size}")
+            records["key"] = np.frombuffer(together(rows.keys), f"V{self.key.size}")
         for place, (codec, cells) in enumerate(zip(self.codecs, rows.cells, strict=True)):
             if cells.null_count:
                 records["nulls"][:, place >> 3] |= missing(cells).astype("u1") << (place & 7)
