@@ -83,7 +83,8 @@ def _write(
         written = beside.submit(connection.execute, "CHECKPOINT")
         keys = write_image(image, layout, stored_rows(reading, view, columns, layout), rows)
         if batch.events is not None:
-            write_events(reading, view, columns, batch.as_of, block, directory)
+            alone = previous is None  # nothing was added behind the events that came in order
+            write_events(reading, view, columns, batch.as_of, block, directory, is_sorted=alone)
         written.result()
     return rows, keys
 

@@ -75,11 +75,14 @@ def write_events(
     as_of: datetime,
     block: Path,
     keys: Path,
+    *,
+    is_sorted: bool,
 ) -> None:
-    """Write both files from the table of events that is open."""
+    """Write both files from the table of events that is open; ``is_sorted``: in their order."""
     layout = EventLayout.of(view, columns)
     with block.open("w+b") as file:
-        starts = _write(connection, view, columns, layout, as_of, file.fileno())
+        events = stored_events(connection, view, columns, layout, is_sorted=is_sorted)
+        starts = _write(connection, view, columns, layout, as_of, events, file.fileno())
         os.fsync(file.fileno())
     directory = directory_layout(layout)
     write_image(keys, directory, [starts.rows()], len(starts.keys))
@@ -94,7 +97,8 @@ def events_in_memory(
     """Return the same without files, for a folder that has none and cannot be written."""
     layout = EventLayout.of(view, columns)
     with TemporaryFile() as file:
-        starts = _write(connection, view, columns, layout, as_of, file.fileno())
+        events = stored_events(connection, view, columns, layout)
+        starts = _write(connection, view, columns, layout, as_of, events, file.fileno())
         content = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
     directory = image_in_memory(directory_layout(layout), [starts.rows()], len(starts.keys))
     return EventFile(EventBlock(content, layout), directory)
@@ -131,12 +135,12 @@ def _write(
     columns: tuple[Column, ...],
     layout: EventLayout,
     as_of: datetime,
+    chunks: Iterable[Keyed],
     descriptor: int,
 ) -> _Starts:
     def write(part: bytes, at: int) -> None:
         put(descriptor, part, at)
 
-    chunks = stored_events(connection, view, columns, layout)
     starts = _Starts([], [], [])
     if layout.tile is None:
         count, wide = counted(connection, view, columns, layout)

@@ -62,14 +62,20 @@ def stored_events(
     columns: tuple[Column, ...],
     layout: EventLayout,
     size: int = CHUNK,
+    *,
+    is_sorted: bool = False,
 ) -> Iterator[Keyed]:
-    """Yield the table's events in their order, so many at a time."""
+    """Yield the table's events in their order, so many at a time.
+
+    ``is_sorted`` says that they lie in it.
+    """
     connection.execute("SET arrow_lossless_conversion = false")
+    query = keyvalue.scan_events(view, columns, is_sorted=is_sorted)
     key = KeyCodec(layout.key_types)
     names = [column.name for column in event_cells(view, columns)]
     width = len(view.join_keys)
     with connection.cursor() as cursor:
-        reader = cursor.sql(keyvalue.scan_events(view, columns)).to_arrow_reader(size)
+        reader = cursor.sql(query).to_arrow_reader(size)
         for table in _of_size(reader, size):
             arrays = [column.combine_chunks() for column in table.columns]
             cells = dict(zip(names, arrays[width:-2], strict=True))

@@ -28,10 +28,14 @@ def stored_blocks(
     columns: tuple[Column, ...],
     as_of: datetime,
 ) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Yield keys, each with a block of its own events, some at a time."""
+    """Yield keys, each with a block of its own events, some at a time.
+
+    The table must lie in their order, as what comes in fills it.
+    """
     layout = EventLayout.of(view, columns)
     held: Keyed | None = None
-    for keys, events in stored_events(connection, view, columns, layout, _TOGETHER):
+    some = stored_events(connection, view, columns, layout, _TOGETHER, is_sorted=True)
+    for keys, events in some:
         known = Keyed(keys, events) if held is None else _joined(held, Keyed(keys, events))
         firsts = np.flatnonzero(begins(known.keys)).tolist()
         last = firsts[-1]  # whose events may go on
