@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fstore.compile.checks import Finding
-from fstore.compile.request import source_named
+from fstore.compile.references import source_named
 from fstore.compile.window_types import feature_type
 from fstore.definitions import (
     Column,

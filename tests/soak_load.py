@@ -2,6 +2,8 @@
 
 Pairs of keys (k and k + PAIRS) always change together, in one push, deletion or materialize; x is
 the serial of the row and z follows from k and x, so that a torn read shows in the answer itself.
+Beside those rows each key has visits: events that a window counts and sums. What a visit adds to
+the sum follows from k, so that sum and count tell on each other.
 """
 
 from __future__ import annotations
@@ -25,16 +27,28 @@ import duckdb
 from fstore import FeatureStore
 from tests.harness import WAREHOUSE, View, make_project
 from tests.online import STATS_META
-from tests.soak_model import DELETE, PUSH, SOURCE, Journal, note
+from tests.soak_model import DELETE, PUSH, SOURCE, VISIT, Journal, note, visits_in_source
 
 PAIRS = 48
 READ_AT_ONCE = 8  # pairs
 COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "x": "BIGINT", "z": "BIGINT"}
 VIEW = View("stats", COLUMNS, meta=STATS_META)
-SEEN = struct.Struct("<iqqq")  # pair, serial (0: no row), began, ended
+VISITS = View(
+    "visits",
+    {"k": "BIGINT", "t": "TIMESTAMP", "id": "BIGINT", "amount": "BIGINT"},
+    meta=STATS_META
+    | {
+        "event_key": ["id"],
+        "aggregations": [
+            {"column": "amount", "functions": ["count", "sum"], "windows": ["1 day"]},
+        ],
+    },
+)
+FEATURES = ["stats:x", "stats:z", "visits:amount_count_1d", "visits:amount_sum_1d"]
+SEEN = struct.Struct("<iqqqq")  # pair, serial (0: no row), visits, began, ended
 SERIALS = 1_000_000  # of one process
 DOWN = (OSError, http.client.HTTPException)  # what is raised where a server is not there
-Fetch = Callable[[list[int]], tuple[list[Any], list[Any]]]  # keys to their x and z
+Fetch = Callable[[list[int]], list[list[Any]]]  # keys to the cells of FEATURES
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -78,8 +92,8 @@ def instant(micros: int) -> datetime:
 
 
 def new_project(directory: Path) -> None:
-    """A project whose view has no row yet."""
-    make_project(directory, [VIEW])
+    """A project whose views have no row yet."""
+    make_project(directory, [VIEW, VISITS])
 
 
 def rows_of(pair: int, serial: int, stamp: int) -> list[dict[str, Any]]:
@@ -89,13 +103,28 @@ def rows_of(pair: int, serial: int, stamp: int) -> list[dict[str, Any]]:
     ]
 
 
+def visits_of(pair: int, serial: int, stamp: int) -> list[dict[str, Any]]:
+    return [
+        {"k": key, "t": instant(stamp).isoformat(), "id": serial, "amount": key + 1}
+        for key in (pair, pair + PAIRS)
+    ]
+
+
 def build(directory: Path, serial: int, stamp: int) -> None:
-    """What dbt would: the relation anew, every pair with a row of this serial."""
+    """What dbt would: the relations anew, every pair with a row of this serial, and its visits."""
     with duckdb.connect(str(directory / WAREHOUSE), config={"threads": 1}) as connection:
+        connection.execute("BEGIN")
         connection.execute(
             f"CREATE OR REPLACE TABLE stats AS SELECT range AS k, make_timestamp({stamp}) AS t,"
             f" {serial}::BIGINT AS x, {serial * 1000}::BIGINT + range AS z FROM range({2 * PAIRS})"
         )
+        connection.execute(
+            f"CREATE OR REPLACE TABLE visits AS SELECT keys.range AS k,"
+            f" make_timestamp({stamp} - numbers.range) AS t, -1 - numbers.range AS id,"
+            f" keys.range + 1 AS amount"
+            f" FROM range({2 * PAIRS}) AS keys, range({visits_in_source(serial)}) AS numbers"
+        )
+        connection.execute("COMMIT")
 
 
 def publish(work: Work) -> None:
@@ -121,7 +150,11 @@ def write(work: Work) -> None:
         pair, kind = chosen.choice(work.mine), chosen.random()
         stamps[0] = began = clock()
         stamp = began - chosen.randrange(5_000_000) if kind > 0.85 else began
-        if kind < 0.12:
+        if 0.3 < kind < 0.5:
+            journal.begin(VISIT, pair, serial, began, began)
+            for _ in range(chosen.choice((1, 2))):  # a push that is tried again changes nothing
+                store.push("visits", visits_of(pair, serial, began))
+        elif kind < 0.12:
             journal.begin(DELETE, pair, serial, began, began)
             store.delete("stats", [{"k": pair}, {"k": pair + PAIRS}])
         else:
@@ -155,11 +188,12 @@ def send(work: Work) -> None:
     chosen = random.Random(work.number)
     for serial in work.serials():
         pair, began = chosen.choice(work.mine), clock()
-        rows = rows_of(pair, serial, began)
+        kind, view, made = chosen.choice(((PUSH, "stats", rows_of), (VISIT, "visits", visits_of)))
+        rows = made(pair, serial, began)
         columns = {name: [row[name] for row in rows] for name in rows[0]}
-        journal.begin(PUSH, pair, serial, began, began)
+        journal.begin(kind, pair, serial, began, began)
         try:
-            post(work.port, "/push", {"push_source_name": "stats", "df": columns, "to": "online"})
+            post(work.port, "/push", {"push_source_name": view, "df": columns, "to": "online"})
         except DOWN as error:  # it may have been pushed, or not, but is not being pushed any more
             journal.give_up(serial, clock())
             reads.down(error)
@@ -192,7 +226,7 @@ class Reads:
         keys = [key for pair in pairs for key in (pair, pair + PAIRS)]
         began = clock()
         try:
-            found, others = self._fetch(keys)
+            found, others, visits, sums = self._fetch(keys)
         except DOWN as error:
             self.down(error)
             return
@@ -203,11 +237,15 @@ class Reads:
         for key, x, z in zip(keys, found, others, strict=True):
             if z != (None if x is None else x * 1000 + key):
                 self.wrong(f"key {key} is torn: x={x}, z={z}")
-        if found[::2] != found[1::2]:
-            self.wrong(f"pairs {pairs} are torn: {found}")
+        for key, count, total in zip(keys, visits, sums, strict=True):
+            if total != count * (key + 1):
+                self.wrong(f"the window of key {key} is torn: {count} visits, sum {total}")
+        for each in (found, visits):
+            if each[::2] != each[1::2]:
+                self.wrong(f"pairs {pairs} are torn: {each}")
         packed = [
-            SEEN.pack(pair, serial or 0, began, ended)
-            for pair, serial in zip(pairs, found[::2], strict=True)
+            SEEN.pack(pair, serial or 0, count, began, ended)
+            for pair, serial, count in zip(pairs, found[::2], visits[::2], strict=True)
         ]
         with self._work.file("seen").open("ab", buffering=0) as file:
             file.write(b"".join(packed))
@@ -228,19 +266,18 @@ class Reads:
 def from_store(work: Work) -> Fetch:
     store = FeatureStore(work.directory)
 
-    def fetch(keys: list[int]) -> tuple[list[Any], list[Any]]:
-        rows = [{"k": key} for key in keys]
-        found = store.get_online_features(["stats:x", "stats:z"], rows).to_dict()
-        return found["x"], found["z"]
+    def fetch(keys: list[int]) -> list[list[Any]]:
+        found = store.get_online_features(FEATURES, [{"k": key} for key in keys]).to_dict()
+        return [found[reference.partition(":")[2]] for reference in FEATURES]
 
     return fetch
 
 
 def from_server(work: Work) -> Fetch:
-    def fetch(keys: list[int]) -> tuple[list[Any], list[Any]]:
-        asked = {"features": ["stats:x", "stats:z"], "entities": {"k": keys}}
-        _, x, z = post(work.port, "/get-online-features", asked)["results"]
-        return x["values"], z["values"]
+    def fetch(keys: list[int]) -> list[list[Any]]:
+        asked = {"features": FEATURES, "entities": {"k": keys}}
+        _, *columns = post(work.port, "/get-online-features", asked)["results"]
+        return [column["values"] for column in columns]
 
     return fetch
 

@@ -1,9 +1,10 @@
 """What each read may return, given what was done to the store: the model of the soak tests.
 
 Keys come in pairs that always change together, and every row of a pair has a serial number of its
-own. An operation is known by when it began and when it ended; one whose process was killed ended
-unacknowledged at the latest when the process was gone, and may have happened or not. Instants are
-microseconds of one clock, which is also the store's.
+own. Visits are events of a pair: a window counts those that were pushed, each once however often it
+was, and those that the source has. An operation is known by when it began and when it ended; one
+whose process was killed ended unacknowledged at the latest when the process was gone, and may have
+happened or not. Instants are microseconds of one clock, which is also the store's.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PUSH, DELETE, SOURCE = "push", "delete", "source"
+PUSH, DELETE, SOURCE, VISIT = "push", "delete", "source", "visit"
+
+
+def visits_in_source(serial: int) -> int:
+    """Return how many visits every key has in the source of this serial."""
+    return 1 + serial % 7
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A push or deletion of a pair, or a materialize of all pairs (``pair`` is None).
+    """A push (of a row or a visit) or deletion of a pair, or a materialize of all (``pair`` None).
 
     ``stamp`` is the row's event time, or when the deletion was received.
     """
@@ -52,6 +58,17 @@ class _Pair:
         return self.deletions[max(0, first) : bisect_right(self.deleted, until)]
 
 
+@dataclass
+class _Visits:
+    pushes: list[Operation]
+    began: list[int] = field(init=False)
+    done: list[int] = field(init=False)  # when those that were acknowledged ended
+
+    def __post_init__(self) -> None:
+        self.began = sorted(each.began for each in self.pushes)
+        self.done = sorted(each.ended for each in self.pushes if each.acknowledged)
+
+
 class History:
     """Everything that was done, to be asked what a read may have seen."""
 
@@ -66,6 +83,10 @@ class History:
             by_pair.append(_Pair([*pushes, *self.sources], deletions))
         self._pairs = by_pair
         self._began = [each.began for each in self.sources]
+        self._visits = [
+            _Visits([each for each in done if each.kind == VISIT and each.pair == pair])
+            for pair in range(pairs)
+        ]
 
     def acceptable(self, pair: int, began: int, ended: int) -> set[int | None]:
         """Return the serials that a read of a pair in this time may return; None is no row.
@@ -92,6 +113,22 @@ class History:
             if _is_done(row, began) and not any(_may_hide(each, row) for each in deletions):
                 return found
         return found | {None}
+
+    def acceptable_visits(self, pair: int, began: int, ended: int) -> set[int]:
+        """Return how many visits a read of a pair in this time may count.
+
+        Those of one source, the last that is certainly there or one begun since, and pushed ones:
+        all that were acknowledged before the read, and of those begun before its end any number.
+        """
+        newest = _last_done(self.sources, self._began, began)
+        sources = {
+            visits_in_source(each.serial)
+            for each in self.sources[: bisect_right(self._began, ended)]
+            if newest is None or each.began >= newest.began
+        }
+        pushed = self._visits[pair]
+        low, high = bisect_right(pushed.done, began), bisect_right(pushed.began, ended)
+        return {source + more for source in sources for more in range(low, high + 1)}
 
 
 def _last_done(operations: list[Operation], began: list[int], at: int) -> Operation | None:

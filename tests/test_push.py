@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -524,3 +525,17 @@ def test_files_that_are_not_what_they_say(tmp_path: Path, run: Callable[..., Any
         assert done.exit_code != 0
         assert "Traceback" not in done.output
     assert "cannot be read" in done.output
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_the_collector_is_as_it_was_after_rows_were_taken_in(tmp_path: Path, runs: bool) -> None:
+    online = Online(tmp_path, [stats([(1, EARLY, 1, "a")])])
+    online.materialize()
+    was = gc.isenabled()
+    try:
+        (gc.enable if runs else gc.disable)()
+        online.push([{"k": key, "t": LATE, "x": key, "y": "b"} for key in range(2000)])
+        assert online.x(1999) == [1999]
+        assert gc.isenabled() is runs
+    finally:
+        (gc.enable if was else gc.disable)()

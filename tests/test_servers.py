@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import random
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from fstore import FeatureStore
 from fstore.errors import LockTimeoutError, NotMaterializedError, OnlineStoreError, ProfileError
 from fstore.jobs import materialize as jobs
 from fstore.online import redis_lock
+from fstore.online.reader import OnlineReader
 from fstore.online.servers import server_store
 from tests import servers
 from tests.harness import View
@@ -282,6 +285,24 @@ def test_many_push_the_same_key(kind: str, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert online.x(1, 2) == [619, 619]
+
+
+def test_a_store_that_nobody_holds_is_gone_with_its_connections(kind: str, tmp_path: Path) -> None:
+    """At once: a collector that runs now and then is too late for a server with few places."""
+    online = Online(tmp_path, [valued(1)])
+    online.materialize()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            store: Any = jobs.online_store(online.project)
+            assert OnlineReader(store).get(["stats:x"], None, [{"k": 1}], None, None, NOW)
+            online.push([row(1, LATE, 2)])
+            held = weakref.ref(store.server)
+            del store
+            assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_a_damaged_document_is_said_and_the_next_materialize_mends_it(

@@ -118,13 +118,16 @@ class Load:
             for line in path.read_text().splitlines()
         ]
         history = history_of(self.notes, self.gone, PAIRS)
-        for name, pair, serial, began, ended in self.seen():
+        for name, pair, serial, visits, began, ended in self.seen():
             allowed = history.acceptable(pair, began, ended)
             if (serial or None) not in allowed:
                 found.append(f"{name}: pair {pair} gave {serial}, not {allowed}, at {began}")
+            counted = history.acceptable_visits(pair, began, ended)
+            if visits not in counted:
+                found.append(f"{name}: pair {pair} has {visits} visits, not {counted}, at {began}")
         return found
 
-    def seen(self) -> Iterator[tuple[str, int, int, int, int]]:
+    def seen(self) -> Iterator[tuple[str, int, int, int, int, int]]:
         for path in sorted(self.notes.glob("*.seen")):
             content = path.read_bytes()
             for values in SEEN.iter_unpack(content[: len(content) // SEEN.size * SEEN.size]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.soak_model import DELETE, PUSH, SOURCE, History, Operation
+from tests.soak_model import DELETE, PUSH, SOURCE, VISIT, History, Operation, visits_in_source
 
 
 def source(serial: int, stamp: int, began: int, ended: int | None) -> Operation:
@@ -15,6 +15,10 @@ def push(serial: int, stamp: int, ended: int | None, began: int | None = None) -
 
 def delete(serial: int, began: int, ended: int | None) -> Operation:
     return Operation(DELETE, 0, serial, began, began, ended or began + 50, ended is not None)
+
+
+def visit(serial: int, began: int, ended: int | None) -> Operation:
+    return Operation(VISIT, 0, serial, began, began, ended or began + 50, ended is not None)
 
 
 FIRST = source(1, 0, 0, 10)
@@ -56,3 +60,27 @@ def test_a_materialize_brings_back_what_was_deleted_before_it_began() -> None:
     assert allowed(gone, source(4, 190, 150, 300), began=310, ended=320) == {4, None}
     assert allowed(gone, source(4, 190, 150, 195), began=310, ended=320) == {None}
     assert allowed(gone, source(4, 190, 220, None), began=310, ended=320) == {4, None}
+
+
+def counted(*done: Operation, began: int, ended: int) -> set[int]:
+    return History([FIRST, *done], 1).acceptable_visits(0, began, ended)
+
+
+def test_visits_that_were_pushed_count_beside_those_of_the_source() -> None:
+    here = visits_in_source(1)
+    assert counted(began=20, ended=25) == {here}
+    done = visit(2, 100, 110), visit(3, 120, 130)
+    assert counted(*done, began=90, ended=95) == {here}
+    assert counted(*done, began=90, ended=105) == {here, here + 1}
+    assert counted(*done, began=115, ended=118) == {here + 1}
+    assert counted(*done, began=115, ended=125) == {here + 1, here + 2}
+    assert counted(visit(2, 100, None), began=900, ended=950) == {here, here + 1}
+
+
+def test_visits_of_a_source_are_those_of_the_next_once_it_is_published() -> None:
+    here, there = visits_in_source(1), visits_in_source(2)
+    following = source(2, 190, 200, 300)
+    assert counted(following, began=150, ended=160) == {here}
+    assert counted(following, began=250, ended=260) == {here, there}
+    assert counted(following, visit(3, 100, 110), began=310, ended=320) == {there + 1}
+    assert counted(source(2, 190, 200, None), began=900, ended=950) == {here, there}

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from fstore.compile.request import (
-    Columns,
-    check_declared,
-    declared_columns,
-    on_demand_asked,
-    resolve,
-    source_named,
-    views_asked,
-)
+from fstore.compile.references import on_demand_asked, source_named, views_asked
+from fstore.compile.request import Columns, check_declared, declared_columns, resolve
 from fstore.compile.types import family, find_column
 from fstore.definitions import Column, FeatureService, FeatureView, Projection, Registry
 from fstore.errors import FstoreError, MissingColumnError, Problem, WrongTypeError, listed

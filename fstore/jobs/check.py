@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fstore.compile.checks import Finding, check_profile, check_registry
-from fstore.compile.request import Columns, input_views
+from fstore.compile.references import input_views
+from fstore.compile.request import Columns
 from fstore.definitions import Column, FeatureView, OnDemandView, Registry
 from fstore.errors import FstoreError, MissingFileError, Problem, RelationError
 from fstore.jobs.on_demand import HowComputed, checked, how_computed

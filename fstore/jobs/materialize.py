@@ -23,7 +23,8 @@ import pyarrow as pa
 
 from fstore.compile.events import events
 from fstore.compile.latest import latest
-from fstore.compile.request import Columns, check_declared, utc_instant, view_named
+from fstore.compile.references import view_named
+from fstore.compile.request import Columns, check_declared, utc_instant
 from fstore.compile.sql import render, select_all
 from fstore.definitions import Column, FeatureView, Registry
 from fstore.errors import (

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from fstore.compile.checks import Finding, error
 from fstore.compile.computed import input_columns
-from fstore.compile.request import Columns, input_views, inputs_of
+from fstore.compile.references import input_views
+from fstore.compile.request import Columns, inputs_of
 from fstore.compile.row_local import selected
 from fstore.definitions import Column, OnDemandView, Registry
 from fstore.errors import FstoreError, OnDemandError, RelationError

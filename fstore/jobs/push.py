@@ -17,7 +17,8 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fstore.compile.request import utc_instant, view_named
+from fstore.compile.references import view_named
+from fstore.compile.request import utc_instant
 from fstore.definitions import Column, FeatureView
 from fstore.errors import (
     NothingPublishedError,

@@ -22,13 +22,8 @@ from fstore.compile.point_in_time import (
     point_in_time,
     with_types,
 )
-from fstore.compile.request import (
-    FeatureRequest,
-    on_demand_asked,
-    resolve,
-    utc_instant,
-    views_asked,
-)
+from fstore.compile.references import on_demand_asked, views_asked
+from fstore.compile.request import FeatureRequest, resolve, utc_instant
 from fstore.compile.spine import Spine, spineless
 from fstore.compile.sql import render, select_all
 from fstore.compile.types import find_column, unused

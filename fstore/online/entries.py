@@ -114,7 +114,7 @@ def converted(entry: Entry, layout: Layout) -> Block:
         else:
             columns.append(pa.nulls(entry.count, kinds[column]))
     events, arrivals, ends, followers = np.array(times, np.int64).reshape(-1, 4).T
-    keys = [entry.layout.key_of(entry.block, place) for place in range(entry.count)]
+    keys = entry.layout.keys_of(entry.block, entry.count)
     return layout.pack(Rows(keys, events, arrivals, ends, followers, columns))
 
 

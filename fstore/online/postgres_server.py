@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from typing import Any, LiteralString
 
@@ -83,7 +84,8 @@ class PostgresServer:
         digest = sha256(self.namespace.encode()).digest()
         self._lock = int.from_bytes(digest[:4], "big", signed=True)
         self._tables = f"rows_{digest[:6].hex()}_"
-        self._idle: Connections[_Bounded] = Connections(self._reading, lambda each: each.close())
+        connect = partial(_reading, self._conninfo)  # which does not hold the server: it may go
+        self._idle: Connections[_Bounded] = Connections(connect, lambda each: each.close())
 
     def __repr__(self) -> str:
         return f"PostgresServer({self.where}, {self.namespace})"
@@ -109,9 +111,6 @@ class PostgresServer:
     def connect(self) -> psycopg.Connection[Any]:
         """Return a new connection that commits each statement."""
         return psycopg.connect(self._conninfo, autocommit=True, application_name=_this_name())
-
-    def _reading(self) -> _Bounded:
-        return _Bounded.connect(self._conninfo, autocommit=True, application_name=_this_name())
 
     def ask(self, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Return the rows of a query that reads, in one round trip.
@@ -220,6 +219,10 @@ class PostgresServer:
             (SCHEMA, self._tables),
         )
         return [name for (name,) in found]
+
+
+def _reading(conninfo: str) -> _Bounded:
+    return _Bounded.connect(conninfo, autocommit=True, application_name=_this_name())
 
 
 def _asked(connection: _Bounded, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:

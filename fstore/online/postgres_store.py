@@ -36,7 +36,7 @@ from fstore.online.held import (
 from fstore.online.lookup import row_reader
 from fstore.online.postgres_server import BATCH, PostgresServer, statement
 from fstore.online.postgres_writer import PostgresWriter
-from fstore.online.protocol import Lookups, OutdatedError, Writer
+from fstore.online.protocol import Lookups, OutdatedError, Writer, asking_weakly
 from fstore.online.records import Layout, Row
 from fstore.online.succession import layouts
 from fstore.online.window_joins import columns_of, window_joins
@@ -144,7 +144,9 @@ class PostgresStore:
         current, _previous = catalogs_of(where, bytes(catalog))
         assert current is not None, "a document has one"
         declared = declared_of(where, bytes(registry))
-        self._known = PostgresGeneration(self.server, self.outdated, stamp, current, declared)
+        self._known = PostgresGeneration(
+            self.server, asking_weakly(self.outdated), stamp, current, declared
+        )
         return self._known
 
     def _ask(self, query: bytes) -> tuple[Any, ...] | None:
@@ -197,7 +199,7 @@ class PostgresStore:
         if entry.kind == DELETE:
             if entry.layout.key_types != layout.key_types:
                 return 0
-            gone = {entry.layout.key_of(entry.block, place) for place in range(entry.count)}
+            gone = set(entry.layout.keys_of(entry.block, entry.count))
 
             def deleted(_: bytes, held: Held) -> tuple[Held, int]:
                 return without_rows(held, entry.received, now[1]), 0

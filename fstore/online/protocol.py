@@ -6,11 +6,12 @@ pushes and deletions are entries that join the generation that is there.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -18,6 +19,8 @@ from fstore.definitions import Column, FeatureView, Registry
 from fstore.online.entries import Entry
 from fstore.online.generation import Catalog, Published
 from fstore.online.records import Row
+
+G = TypeVar("G", contravariant=True)
 
 # Reads the same features of one view again and again: keys as KeyCodec encodes them, None for one
 # that no row can have, and the instant in microseconds. A row for each key, in order, its cells in
@@ -30,6 +33,20 @@ Lookups = Callable[[Sequence[tuple[Sequence[bytes | None], int]]], Sequence[Sequ
 
 class OutdatedError(Exception):
     """Another generation has been published: what a lookup was prepared for is not there now."""
+
+
+def asking_weakly(outdated: Callable[[G], Exception]) -> Callable[[G], Exception]:
+    """Return a store's method ``outdated`` for its generations, which must not hold the store.
+
+    So a store that nobody uses any more is gone at once, and with it its connections.
+    """
+    held = weakref.WeakMethod(outdated)
+
+    def ask(generation: G) -> Exception:
+        method = held()
+        return OutdatedError() if method is None else method(generation)
+
+    return ask
 
 
 class Generation(Protocol):

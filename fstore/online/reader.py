@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from fstore.compile.clashes import refuse_clashes
 from fstore.compile.computed import type_of
-from fstore.compile.request import Join, on_demand_asked, resolve, utc_instant, views_asked
+from fstore.compile.references import on_demand_asked, views_asked
+from fstore.compile.request import Join, resolve, utc_instant
 from fstore.definitions import FeatureView, OnDemandView
 from fstore.errors import (
     EntityRowsError,

@@ -197,13 +197,17 @@ class Layout:
         rank: tuple[int, int] = RANK.unpack_from(content, at + followers * self.size)
         return rank
 
-    def key_of(self, block: Block, place: int) -> bytes:
-        """Return the key of the record at a place, as bytes."""
-        at = place * self.size + self.key_at
+    def keys_of(self, block: Block, count: int) -> list[bytes]:
+        """Return the keys of the first so many records, as bytes."""
+        if self.key.size == 0:  # of no entity
+            return [b""] * count
+        keys = self.structured(block.records[: count * self.size])["key"]
         if self.key.size is not None:
-            return bytes(block.records[at : at + self.key.size])
-        offset, length = REFERENCE.unpack_from(block.records, at)
-        return bytes(block.heap[offset : offset + length])
+            found: list[bytes] = keys.tolist()
+            return found
+        ends = (keys["offset"] + keys["length"]).tolist()
+        starts = keys["offset"].tolist()
+        return [bytes(block.heap[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     def ranks_of(self, block: Block, count: int) -> tuple[list[int], list[int]]:
         """Return E of the first so many records, and A."""

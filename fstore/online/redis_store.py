@@ -24,7 +24,7 @@ from fstore.errors import LockTimeoutError, NothingPublishedError, OnlineStoreEr
 from fstore.online.entries import DELETE, Entry
 from fstore.online.generation import catalogs_of, declared_of
 from fstore.online.held import Held, decoded, encoded, pushed_rows, with_pushes, without_rows
-from fstore.online.protocol import OutdatedError, Writer
+from fstore.online.protocol import OutdatedError, Writer, asking_weakly
 from fstore.online.records import Layout
 from fstore.online.redis_generation import RedisGeneration
 from fstore.online.redis_lock import held_lock
@@ -67,7 +67,9 @@ class RedisStore:
             if registry is None:  # replaced twice in between
                 continue
             declared = declared_of(f"{name} ({server.where})", registry)
-            self._known = RedisGeneration(server, self.outdated, content, stamp, current, declared)
+            self._known = RedisGeneration(
+                server, asking_weakly(self.outdated), content, stamp, current, declared
+            )
             return self._known
         raise self._lost()
 
@@ -118,8 +120,8 @@ class RedisStore:
         if entry.kind == DELETE:
             if entry.layout.key_types != layout.key_types:
                 return 0
-            places = range(entry.count)
-            gone = [b"=" + entry.layout.key_of(entry.block, place) for place in places]
+            keys = entry.layout.keys_of(entry.block, entry.count)
+            gone = [b"=" + key for key in keys]
             hides = int(self.server.client.get(self.server.name("highest")) or 0)
 
             def deleted(_: bytes, held: Held) -> tuple[Held, int]:
