@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fstore import collector
 from fstore.declarations import (
     Declared,
     disagreements,
@@ -66,28 +65,12 @@ def _json(path: Path) -> Any:
     while True:
         text = path.read_text(encoding="utf-8")
         try:
-            with _collector_waiting():
+            with collector.waiting():
                 return json.loads(text)
         except json.JSONDecodeError:
             time.sleep(_STILL_WRITING)
             if path.read_text(encoding="utf-8") == text:  # nobody writes it: it stays broken
                 raise
-
-
-@contextmanager
-def _collector_waiting() -> Iterator[None]:
-    """Make no search for garbage inside the block, which makes none.
-
-    A manifest is so many objects that Python would look through all that is imported meanwhile,
-    which takes ten times as long as reading it.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _document(path: Path) -> dict[str, Any]:
