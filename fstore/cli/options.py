@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -18,9 +17,6 @@ import fstore
 from fstore.cli.show import tell
 from fstore.errors import FstoreError, FstoreWarning, RequestError
 from fstore.project import Settings, with_limits
-
-if TYPE_CHECKING:
-    from fstore.store import FeatureStore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -108,7 +104,7 @@ def opens_store(command: Command) -> Command:
             warnings.showwarning = _show_warning
             given = {name: options.pop(name) for name in LIMITS if name in options}
             try:
-                store = _store_class()(
+                store = fstore.FeatureStore(
                     project_dir, target=target, profiles_dir=profiles_dir, **given
                 )
                 with store:
@@ -124,22 +120,6 @@ def opens_store(command: Command) -> Command:
                 sys.exit(0)
 
     return opened  # type: ignore[return-value]
-
-
-def _store_class() -> type[FeatureStore]:
-    """Return the class; load it, where it is not loaded yet, without a search for garbage.
-
-    What is loaded stays as long as the process: not to look through it, then and at the end, is a
-    fifth of a short command's time.
-    """
-    if "fstore.store" in sys.modules:
-        return fstore.FeatureStore
-    gc.disable()
-    try:
-        return fstore.FeatureStore
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
