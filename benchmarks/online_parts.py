@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,14 @@ import duckdb
 import yaml
 
 from benchmarks.latency import summary
-from benchmarks.online_peers import DATABASES, REDIS_URL, PeerProcess, flush
+from benchmarks.online_peers import (
+    DATABASES,
+    REDIS_URL,
+    ROOT,
+    PeerFailedError,
+    PeerProcess,
+    flush,
+)
 from benchmarks.online_protocol import Setup
 from benchmarks.online_shapes import KEYS, OnlineTable
 from benchmarks.online_truth import compare, right_rows
@@ -153,7 +162,7 @@ def take_turns(
 def measure_during(
     reader: PeerProcess, setup: Setup, table: OnlineTable, options: Options
 ) -> list[dict[str, Any]]:
-    """Read with fstore, quiet and while another process materializes the same view in a loop."""
+    """Read with fstore, quiet and while ``fstore materialize`` publishes the view in a loop."""
     measured = []
     for keys in KEYS:
         quiet = take_turns({"fstore": reader}, table, keys, options)["fstore"]
@@ -173,23 +182,34 @@ def measure_during(
 def materializing(
     setup: Setup, table: OnlineTable, options: Options
 ) -> Iterator[Callable[[], int]]:
-    """Materialize again and again beside the block; yields what tells how often that was done."""
+    """Materialize again and again beside the block; yields what tells how often that was done.
+
+    By the command, each time a process: it gives way to who reads, as a library must not.
+    """
     done, over = [0], threading.Event()
-    with PeerProcess("fstore", options.python("fstore"), setup) as writer:
-        writer.ask("materialize", view=table.name)
+    command = [options.python("fstore"), "-m", "fstore", "materialize", table.name]
+    command += ["--project-dir", setup.project]
 
-        def work() -> None:
-            while not over.is_set():
-                writer.ask("materialize", view=table.name)
-                done[0] += 1
+    def publish() -> None:
+        ran = subprocess.run(  # noqa: S603 - the words are ours
+            command, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if ran.returncode:
+            raise PeerFailedError(f"fstore materialize: {ran.stderr.strip()}")
 
-        thread = threading.Thread(target=work)
-        thread.start()
+    def work() -> None:
+        while not over.is_set():
+            publish()
+            done[0] += 1
+
+    publish()
+    with ThreadPoolExecutor(1) as beside:
+        working = beside.submit(work)
         try:
             yield lambda: done[0]
         finally:
             over.set()
-            thread.join()
+        working.result()
 
 
 def measure_image(setup: Setup, table: OnlineTable, options: Options) -> dict[str, Any]:

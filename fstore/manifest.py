@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from fstore import collector
 from fstore.declarations import (
     Declared,
     disagreements,
@@ -64,7 +65,8 @@ def _json(path: Path) -> Any:
     while True:
         text = path.read_text(encoding="utf-8")
         try:
-            return json.loads(text)
+            with collector.waiting():
+                return json.loads(text)
         except json.JSONDecodeError:
             time.sleep(_STILL_WRITING)
             if path.read_text(encoding="utf-8") == text:  # nobody writes it: it stays broken

@@ -32,6 +32,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store_kind", kinds, indirect=True, scope="module")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _priority() -> Iterator[None]:
+    """Commands that are run in this process leave its priority alone; it has other tests to run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fstore.cli.giving_way.give_way", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def running() -> Iterator[dict[str, servers.Server]]:
     """The servers of this process, each started when it is first asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import os
@@ -247,6 +248,50 @@ def test_materialize_read_status_rollback(project: Path) -> None:
 
 def refuse(word: str) -> Any:
     raise AssertionError(f"{word} is not JSON")
+
+
+AFTERWARDS = """
+import os, sys
+from pathlib import Path
+from fstore.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    group = Path("/proc/self/autogroup")
+    told = group.read_text().split()[-1] if os.access(group, os.W_OK) else "none"
+    print("niceness", os.nice(0), told, "pandas" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "niceness"),
+    [
+        (["materialize"], 0, 10),
+        (["materialize-incremental"], 0, 10),
+        (["materialize"], 3, 3),  # as in: nice -n 3 fstore materialize
+        (["materialize"], 15, 15),
+        (["get-online-features", "-f", "v:x", "-e", "k=1"], 0, 0),
+    ],
+)
+def test_what_works_in_the_background_gives_way_and_takes_little(
+    online: Path, tmp_path: Path, words: list[str], given: int, niceness: int
+) -> None:
+    if os.nice(0):
+        pytest.skip("these tests have a niceness of their own")
+    shutil.copytree(online, tmp_path / "p")
+    done = subprocess.run(
+        [sys.executable, "-c", AFTERWARDS, *words, "--project-dir", str(tmp_path / "p")],
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        preexec_fn=functools.partial(os.nice, given),
+    )
+    assert done.returncode == 0, done.stderr
+    _, own, of_session, loaded_pandas = done.stdout.splitlines()[-1].split()
+    assert int(own) == niceness
+    assert of_session in ("none", "10" if niceness == 10 else "0")
+    assert loaded_pandas == "False"
 
 
 def test_json_is_json_whatever_a_feature_holds_online(online: Path) -> None:

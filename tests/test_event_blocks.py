@@ -23,7 +23,7 @@ from fstore.definitions import Column, Duration, Entity, FeatureView, Relation, 
 from fstore.errors import OnlineStoreError, QueryError, RequestError
 from fstore.online.event_block import EventBlock, NotABlockError, packed, packed_apart
 from fstore.online.event_ids import event_ids
-from fstore.online.event_layout import CHUNK, EventLayout
+from fstore.online.event_layout import CHUNK, FAN, LEVELS, EventLayout
 from fstore.online.event_rows import events_of
 from fstore.online.event_values import kind_of
 from fstore.online.values import arrow_types
@@ -265,9 +265,9 @@ def test_a_hop_whose_sum_is_beyond_a_bigint_is_not_published(tmp_path: Path) -> 
 
 
 def test_more_events_than_are_written_at_once(tmp_path: Path) -> None:
-    """The second chunk's levels join those of the first, across one key's events."""
+    """Levels of chunks join, the highest too, across one key's events."""
     project = make_project(tmp_path, [View("stats", COLUMNS, [], META)])
-    count = CHUNK + 100_000
+    count = FAN ** (LEVELS - 1) + 100_000
     with duckdb.connect(str(project / "wh.duckdb")) as connection:
         connection.execute(
             "INSERT INTO stats SELECT i % 3, TIMESTAMP '2024-01-09' + to_microseconds(i * 1000), "
@@ -278,6 +278,7 @@ def test_more_events_than_are_written_at_once(tmp_path: Path) -> None:
             f"SELECT sum(x)::BIGINT, max(x) FROM stats WHERE t < {start} GROUP BY k ORDER BY k"
         ).fetchall()
     at = NOW.replace(day=9, minute=15)
+    assert count > 2 * CHUNK
     with fstore.FeatureStore(project, clock=lambda: at) as store:
         store.materialize()
         found = store.get_online_features(["stats:*"], [{"k": key} for key in range(3)]).to_dict()

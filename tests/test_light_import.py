@@ -25,4 +25,4 @@ def test_import_loads_nothing_heavy():
 
 def test_the_feature_store_loads_no_dbt_and_no_command_line():
     everything = loaded(CODE.replace("import fstore\n", "import fstore; fstore.FeatureStore\n"))
-    assert not everything & {"dbt", "click", "rich", "polars", "redis", "psycopg"}
+    assert not everything & {"dbt", "click", "rich", "pandas", "polars", "redis", "psycopg"}

@@ -12,6 +12,7 @@ import click
 
 from fstore.cli import progress, show
 from fstore.cli.files import read_rows
+from fstore.cli.giving_way import gives_way
 from fstore.cli.options import (
     INSTANT,
     as_json,
@@ -51,12 +52,14 @@ def materialize_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @materialize_options
 @limits
+@gives_way
 @opens_store
 def materialize(store: FeatureStore, **options: Any) -> None:
     """Publish the latest values of every key, for online reads.
 
     All views with `online: true`, or the FEATURE_VIEWS named. They become readable in one step;
     if one fails none does, unless --keep-going. Keys that the source no longer has leave.
+    Other processes go first: it runs with niceness 10, unless it is started with another.
 
     \b
     Examples:
@@ -69,6 +72,7 @@ def materialize(store: FeatureStore, **options: Any) -> None:
 @click.command("materialize-incremental")
 @materialize_options
 @limits
+@gives_way
 @opens_store
 def materialize_incremental(store: FeatureStore, **options: Any) -> None:
     """Publish as materialize does, but keep the keys that are gone from the source.

@@ -95,16 +95,21 @@ def keep_absent_events(
     return render(exp.Insert(this=exp.table_(EVENTS, quoted=True), expression=kept))
 
 
-def scan_events(view: FeatureView, columns: tuple[Column, ...]) -> str:
-    """Return the query for all events, key by key, in order of E and A."""
+def scan_events(view: FeatureView, columns: tuple[Column, ...], *, is_sorted: bool = False) -> str:
+    """Return the query for all events, key by key, in order of E and A.
+
+    ``is_sorted`` says that the table lies in that order: nothing was added behind what filled it.
+    """
     names = [column.name for column in event_columns(view, columns)]
     kept = [column.name for column in event_cells(view, columns)]
     order = [*view.join_keys, *names[-2:]]
     query = exp.select(*(quoted(name) for name in (*view.join_keys, *kept, *names[-2:])))
+    query = query.from_(exp.table_(EVENTS, quoted=True))
+    if is_sorted:
+        return render(query)
     terms = [exp.Ordered(this=quoted(name), nulls_first=True) for name in order]
     terms.append(exp.Ordered(this=exp.column("rowid"), nulls_first=False))
-    query = query.from_(exp.table_(EVENTS, quoted=True)).order_by(*terms)
-    return render(query)
+    return render(query.order_by(*terms))
 
 
 def measure_events(view: FeatureView, columns: tuple[Column, ...]) -> str:

@@ -31,6 +31,7 @@ from fstore.compile.visibility import (
     at_same_time,
     kept_columns,
     known,
+    knows_future,
     ranked_last_of,
     same_recorded,
     tie_breakers,
@@ -135,9 +136,12 @@ class _Generation:
         query = select([*keys, aliased(exp.Max(this=time), time.name)], self.rows())
         never_null = [quoted(name, ROW).is_(exp.null()).not_() for name in self.one]
         query.where(*never_null, *known(self.view, self.clocks, ROW, self.k.copy()), copy=False)
-        # Every E up to K falls into one group, each later E is a group of its own.
-        reached = exp.Greatest(this=time.copy(), expressions=[self.k.copy()], ignore_nulls=True)
-        query.set("group", exp.Group(expressions=[*(key.copy() for key in keys), reached]))
+        groups: list[exp.Expr] = [key.copy() for key in keys]
+        if knows_future(self.view) or not keys:
+            # Every E up to K falls into one group, each later E is a group of its own.
+            reached = exp.Greatest(this=time.copy(), expressions=[self.k.copy()], ignore_nulls=True)
+            groups.append(reached)
+        query.set("group", exp.Group(expressions=groups))
         return query
 
     def arrivals(self, times: str) -> exp.Select:

@@ -238,6 +238,11 @@ def known(view: FeatureView, clocks: Clocks, row: str, k: exp.Expr) -> list[exp.
     return [happened(clocks, row, shifted(k, view.delay, back=True) if view.delay else k)]
 
 
+def knows_future(view: FeatureView) -> bool:
+    """Whether a row can be :func:`known` before it happens: not where A follows from E."""
+    return not view.known_at or arrives_by_row(view)
+
+
 def same_recorded(clocks: Clocks, row: str, found: str) -> list[exp.Expr]:
     """Return A = the A that was found for the winner, NULL equal to NULL; nothing where no A is."""
     if clocks.recorded is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,14 +16,15 @@ from fstore.compile import keyvalue
 from fstore.compile.session import LIMITS, attach
 from fstore.definitions import Column, FeatureView
 from fstore.errors import OnlineStoreError, OutOfMemoryError
+from fstore.online.arrays import numbers_of
 from fstore.online.event_file import EventFile, events_in_memory, write_events
 from fstore.online.generation import block_file, image_file, keys_file
 from fstore.online.image import Image, image_in_memory, write_image
+from fstore.online.key_arrays import keys_of
 from fstore.online.protocol import Batch
 from fstore.online.records import NEVER, Layout, Rows
-from fstore.online.values import to_python
 
-_BATCH_ROWS = 122_880  # a row group of DuckDB
+_BATCH_ROWS = 16_384  # whose records a processor's cache holds while they are made
 
 
 def write(
@@ -35,9 +37,8 @@ def write(
     """Fill the empty database that is open, streaming, then write its image and its events.
 
     ``previous`` is the file whose other keys stay, but for those in ``hidden``; ``path`` is that of
-    the database. Returns how many
-    rows and keys there are. The file is whole once the connection is closed; where this raises,
-    the caller removes both.
+    the database. Returns how many rows and keys there are. The file is whole once the connection
+    is closed; where this raises, the caller removes all of them.
     """
     with memory_errors(connection, batch):
         return _write(connection, batch, previous, hidden, path)
@@ -73,13 +74,18 @@ def _write(
         connection.execute(keyvalue.keep_absent(view, columns, "previous", "hidden"))
         connection.unregister("hidden")
         connection.execute("DETACH previous")
-    connection.execute("CHECKPOINT")
     rows, layout = count(connection), Layout.of(view, columns)
-    image = path.with_name(image_file(path.name))
-    keys = write_image(image, layout, stored_rows(connection, view, columns, layout), rows)
-    if batch.events is not None:
-        block, directory = (path.with_name(name(path.name)) for name in (block_file, keys_file))
-        write_events(connection, view, columns, batch.as_of, block, directory)
+    image, block, directory = (
+        path.with_name(name(path.name)) for name in (image_file, block_file, keys_file)
+    )
+    # The engine writes its file while its rows are read for the others.
+    with connection.cursor() as reading, ThreadPoolExecutor(1) as beside:
+        written = beside.submit(connection.execute, "CHECKPOINT")
+        keys = write_image(image, layout, stored_rows(reading, view, columns, layout), rows)
+        if batch.events is not None:
+            alone = previous is None  # nothing was added behind the events that came in order
+            write_events(reading, view, columns, batch.as_of, block, directory, is_sorted=alone)
+        written.result()
     return rows, keys
 
 
@@ -147,21 +153,11 @@ def stored_rows(
     with connection.cursor() as cursor:
         for batch in cursor.sql(keyvalue.scan(view, columns)).to_arrow_reader(_BATCH_ROWS):
             *cells, events, settles, ends = batch.columns
-            keys = [
-                to_python(pa.chunked_array([column]), kind)
-                for column, kind in zip(cells[:width], layout.key.types, strict=True)
-            ]
-            encoded = layout.key.encode_columns(keys, batch.num_rows)
             yield Rows(
-                keys=[b"" if key is None else key for key in encoded],
-                events=_micros(events),
-                arrivals=_micros(settles),
-                ends=_micros(ends),
+                keys=keys_of(layout.key, cells[:width], batch.num_rows),
+                events=numbers_of(events, NEVER),
+                arrivals=numbers_of(settles, NEVER),
+                ends=numbers_of(ends, NEVER),
                 followers=np.zeros(batch.num_rows, np.uint32),
                 cells=cells[width:],
             )
-
-
-def _micros(times: pa.Array) -> np.ndarray:
-    found: np.ndarray = times.cast(pa.int64()).fill_null(NEVER).to_numpy()
-    return found

@@ -21,9 +21,10 @@ from zlib import crc32
 import numpy as np
 
 from fstore.online.event_layout import CHUNK, FAN, LEVELS, EventLayout
+from fstore.online.event_levels import MeasureWriter
 from fstore.online.event_tiles import Tiles, tiled
 from fstore.online.event_tiles import part_of as tiles_of
-from fstore.online.measures import REDUCE, Events, measured
+from fstore.online.measures import Events, measured
 from fstore.online.records import NEVER
 
 _MAGIC, _FORMAT = b"fstoreev", 1
@@ -81,16 +82,16 @@ def write_block(
     """Write ``count`` entries, given in chunks of CHUNK but for the last; return the length."""
     places, heap_start = _places(layout, count)
     heap_at, done = heap_start, 0
-    totals = [0] * len(layout.measures)
 
     def store(name: tuple[Any, ...], array: np.ndarray, at: int) -> None:
         dtype, offset, _ = places[name]
         put(np.ascontiguousarray(array, dtype).tobytes(), offset + at * dtype.itemsize)
 
+    measures = MeasureWriter(layout, wide, store)
     for chunk in chunks:
         store(("events",), chunk.events, done)
         if isinstance(chunk, Tiles):
-            _store_measures(layout, chunk, done, wide, totals, store)
+            measures.add(chunk, done)
             done += len(chunk.events)
             continue
         store(("arrivals",), chunk.arrivals, done)
@@ -110,43 +111,14 @@ def write_block(
             heap_at += int(ends[-1]) if len(ends) else 0
         for place, flags in enumerate(chunk.flags):
             store(("flags", place), flags, done)
-        _store_measures(layout, chunk, done, wide, totals, store)
+        measures.add(chunk, done)
         done += len(chunk.events)
+    measures.finish()
     if done != count:
         raise ValueError(f"{count} events were announced, and {done} came")
     header = (_MAGIC, _FORMAT, _check(layout), count, wide, heap_start, heap_at)
     put(_HEADER.pack(*header), 0)
     return heap_at
-
-
-def _store_measures(
-    layout: EventLayout,
-    chunk: Events | Tiles,
-    done: int,
-    wide: int,
-    totals: list[int],
-    store: Callable[[tuple[Any, ...], np.ndarray, int], None],
-) -> None:
-    for place in range(len(layout.measures)):
-        counts, lowest = (
-            (chunk.counts[place], chunk.lowest[place])
-            if isinstance(chunk, Tiles)
-            else measured(layout, chunk, place)
-        )
-        if counts is not None:
-            before = totals[place] + np.cumsum(counts)
-            if not done:
-                store(("valid", place), np.zeros(1), 0)
-            store(("valid", place), before, done + 1)
-            totals[place] = int(before[-1]) if len(before) else totals[place]
-        for name, level in lowest.items():
-            for number in range(LEVELS):
-                store((name, place, number), level, done // FAN**number)
-                if name == "sums" and wide >> place & 1:
-                    break
-                level = REDUCE[name].reduce(
-                    level[: len(level) // FAN * FAN].reshape(-1, FAN), axis=1
-                )
 
 
 def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> Iterator[bytes]:

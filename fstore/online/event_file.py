@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import ne
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -29,6 +28,7 @@ from fstore.online.event_tiles import Tiles, joined, tiled
 from fstore.online.event_tiles import part_of as part_of_tiles
 from fstore.online.image import Image, image_in_memory, write_image
 from fstore.online.instants import micros
+from fstore.online.key_arrays import begins
 from fstore.online.measures import Events, nothing
 from fstore.online.records import NEVER, Layout, Rows
 
@@ -76,11 +76,14 @@ def write_events(
     as_of: datetime,
     block: Path,
     keys: Path,
+    *,
+    is_sorted: bool,
 ) -> None:
-    """Write both files from the table of events that is open."""
+    """Write both files from the table of events that is open; ``is_sorted``: in their order."""
     layout = EventLayout.of(view, columns)
     with block.open("w+b") as file:
-        starts = _write(connection, view, columns, layout, as_of, file.fileno())
+        events = stored_events(connection, view, columns, layout, is_sorted=is_sorted)
+        starts = _write(connection, view, columns, layout, as_of, events, file.fileno())
         os.fsync(file.fileno())
     directory = directory_layout(layout)
     write_image(keys, directory, [starts.rows()], len(starts.keys))
@@ -95,7 +98,8 @@ def events_in_memory(
     """Return the same without files, for a folder that has none and cannot be written."""
     layout = EventLayout.of(view, columns)
     with TemporaryFile() as file:
-        starts = _write(connection, view, columns, layout, as_of, file.fileno())
+        events = stored_events(connection, view, columns, layout)
+        starts = _write(connection, view, columns, layout, as_of, events, file.fileno())
         content = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
     directory = image_in_memory(directory_layout(layout), [starts.rows()], len(starts.keys))
     return EventFile(EventBlock(content, layout), directory)
@@ -109,10 +113,11 @@ class _Starts:
     firsts: list[int]
     end: list[int]  # how many were noted so far: one number, in the end
 
-    def note(self, keys: list[bytes]) -> None:
+    def note(self, keys: Sequence[bytes]) -> None:
         """Take in the keys of the next entries."""
         done = self.end.pop() if self.end else 0
-        for place in _begins(keys, self.keys[-1] if self.keys else None):
+        last = self.keys[-1] if self.keys else None
+        for place in np.flatnonzero(begins(keys, last)).tolist():
             self.keys.append(keys[place])
             self.firsts.append(done + place)
         self.end.append(done + len(keys))
@@ -131,12 +136,12 @@ def _write(
     columns: tuple[Column, ...],
     layout: EventLayout,
     as_of: datetime,
+    chunks: Iterable[Keyed],
     descriptor: int,
 ) -> _Starts:
     def write(part: bytes, at: int) -> None:
         put(descriptor, part, at)
 
-    chunks = stored_events(connection, view, columns, layout)
     starts = _Starts([], [], [])
     if layout.tile is None:
         count, wide = counted(connection, view, columns, layout)
@@ -152,13 +157,6 @@ def _write(
     return starts
 
 
-def _begins(keys: list[bytes], last: bytes | None) -> list[int]:
-    """Return the places at which another key begins; ``last`` is the one before the first."""
-    changed = np.fromiter(map(ne, keys, [last, *keys[:-1]]), bool, len(keys))
-    found: list[int] = np.flatnonzero(changed).tolist()
-    return found
-
-
 def _noting(chunks: Iterable[Keyed], starts: _Starts) -> Iterator[Events]:
     """Yield the events, noting where those of each key begin."""
     for keys, events in chunks:
@@ -172,8 +170,8 @@ def _tiles(
     """Yield the tiles of the events, noting where those of each key begin."""
     last = None
     for keys, events in chunks:
-        firsts = _begins(keys, last)
-        tiles, begins = tiled(layout, events, firsts, micros(as_of.astimezone(UTC)))
-        starts.note([keys[place] for place in begins.tolist()])
+        firsts = np.flatnonzero(begins(keys, last)).tolist()
+        tiles, starting = tiled(layout, events, firsts, micros(as_of.astimezone(UTC)))
+        starts.note([keys[place] for place in starting.tolist()])
         last = keys[-1]
         yield tiles

@@ -36,7 +36,7 @@ from fstore.online.event_values import ValueKind, kind_of
 
 FAN = 32  # how many entries of a level one of the next stands for
 LEVELS = 5  # with the lowest
-CHUNK = FAN ** (LEVELS - 1)  # events that are written at once: whole entries of every level
+CHUNK = FAN ** (LEVELS - 2)  # events written at once: whole entries of all levels but the highest
 
 REFERENCE = np.dtype([("offset", "<u8"), ("length", "<u4")])
 INT, DOUBLE, COUNT, BYTE = np.dtype("<i8"), np.dtype("<f8"), np.dtype("<u4"), np.dtype("u1")

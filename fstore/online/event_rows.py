@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fstore.compile import keyvalue
 from fstore.compile.events import event_cells
 from fstore.definitions import Column, FeatureView
+from fstore.online.arrays import array_of, missing, numbers_of
 from fstore.online.event_block import wide_measures
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_values import kind_of
+from fstore.online.key_arrays import keys_of
 from fstore.online.key_bytes import KeyCodec
 from fstore.online.measures import Events
 from fstore.online.records import NEVER
-from fstore.online.values import to_python
 
 
 class Keyed(NamedTuple):
     """Some events, with the key of each as bytes."""
 
-    keys: list[bytes]
+    keys: Sequence[bytes]
     events: Events
 
 
@@ -62,25 +62,28 @@ def stored_events(
     columns: tuple[Column, ...],
     layout: EventLayout,
     size: int = CHUNK,
+    *,
+    is_sorted: bool = False,
 ) -> Iterator[Keyed]:
-    """Yield the table's events in their order, so many at a time."""
+    """Yield the table's events in their order, so many at a time.
+
+    ``is_sorted`` says that they lie in it.
+    """
     connection.execute("SET arrow_lossless_conversion = false")
+    query = keyvalue.scan_events(view, columns, is_sorted=is_sorted)
     key = KeyCodec(layout.key_types)
     names = [column.name for column in event_cells(view, columns)]
     width = len(view.join_keys)
     with connection.cursor() as cursor:
-        reader = cursor.sql(keyvalue.scan_events(view, columns)).to_arrow_reader(size)
+        reader = cursor.sql(query).to_arrow_reader(size)
         for table in _of_size(reader, size):
             arrays = [column.combine_chunks() for column in table.columns]
-            values = [
-                to_python(pa.chunked_array([column]), kind)
-                for column, kind in zip(arrays[:width], key.types, strict=True)
-            ]
-            keys = key.encode_columns(values, table.num_rows)
             cells = dict(zip(names, arrays[width:-2], strict=True))
             yield Keyed(
-                [b"" if each is None else each for each in keys],
-                events_of(layout, cells, _micros(arrays[-2]), _micros(arrays[-1])),
+                keys_of(key, arrays[:width], table.num_rows),
+                events_of(
+                    layout, cells, numbers_of(arrays[-2], NEVER), numbers_of(arrays[-1], NEVER)
+                ),
             )
 
 
@@ -106,8 +109,7 @@ def events_of(
     """Return events whose columns are Arrow's as what is packed."""
 
     def nulls(column: Column) -> np.ndarray:
-        found: np.ndarray = cells[column.name].is_null().to_numpy(zero_copy_only=False)
-        return found.astype("u1")
+        return missing(cells[column.name]).astype("u1")
 
     kinds = [kind_of(column.type) for column in layout.identity]
     ids = None
@@ -126,15 +128,5 @@ def events_of(
             for kind, column in zip(layout.kinds, layout.values, strict=True)
         ],
         [nulls(column) for column in layout.values],
-        [_truths(cells[column.name]) for column in layout.flags],
+        [array_of(cells[column.name]).astype("u1") for column in layout.flags],
     )
-
-
-def _truths(flags: pa.Array) -> np.ndarray:
-    found: np.ndarray = pc.fill_null(flags, False).to_numpy(zero_copy_only=False)
-    return found.astype("u1")
-
-
-def _micros(times: pa.Array) -> np.ndarray:
-    found: np.ndarray = times.cast(pa.int64()).fill_null(NEVER).to_numpy(zero_copy_only=False)
-    return found

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fstore.compile.types import INTEGERS, WIDE
+from fstore.online.arrays import array_of, missing
 from fstore.online.cells import codec_of
 from fstore.online.values import HUGE
 
@@ -108,10 +108,7 @@ def _scaled(scale: int, value: int) -> Decimal:
 def _numbers(
     encode: Callable[[pa.Array], pa.Array], dtype: np.dtype[Any], cells: pa.Array
 ) -> np.ndarray:
-    numbers = encode(cells)
-    if numbers.null_count:
-        numbers = pc.fill_null(numbers, pa.scalar(0, pa.int8()).cast(numbers.type))
-    return numbers.to_numpy(zero_copy_only=False).astype(dtype)  # type: ignore[no-any-return]
+    return array_of(encode(cells)).astype(dtype)
 
 
 def _unscaled(scale: int, cells: pa.Array) -> np.ndarray:
@@ -119,7 +116,7 @@ def _unscaled(scale: int, cells: pa.Array) -> np.ndarray:
     wide = cells.cast(pa.decimal128(38, scale))
     words = np.frombuffer(wide.buffers()[1], "<i8")[2 * wide.offset :][: 2 * len(wide) : 2].copy()
     if wide.null_count:
-        words[wide.is_null().to_numpy(zero_copy_only=False)] = 0
+        words[missing(wide)] = 0
     return words
 
 

@@ -19,7 +19,6 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from operator import ne
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -29,6 +28,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from fstore.online.disk import put
+from fstore.online.key_arrays import begins, digests
 from fstore.online.records import REFERENCE, Layout, Rows
 
 _MAGIC, _FORMAT = b"fstoreix", 1
@@ -140,7 +140,7 @@ def image_in_memory(layout: Layout, batches: Iterable[Rows], rows: int) -> Image
 
 
 def _write(descriptor: int, layout: Layout, batches: Iterable[Rows], rows: int) -> int:
-    digests, firsts = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    hashes, firsts = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     done, key = 0, None
     heap_end = _START + rows * layout.size
     for batch in batches:
@@ -148,20 +148,17 @@ def _write(descriptor: int, layout: Layout, batches: Iterable[Rows], rows: int) 
         put(descriptor, block.records, _START + done * layout.size)
         put(descriptor, block.heap, heap_end)
         heap_end += len(block.heap)
-        before = [key, *batch.keys[:-1]]
-        starts = np.fromiter(map(ne, batch.keys, before), bool, len(batch.keys))
-        digests.append(
-            np.fromiter(map(xxh3_64_intdigest, batch.keys), np.uint64, len(batch.keys))[starts]
-        )
+        starts = begins(batch.keys, key)
+        hashes.append(digests(batch.keys)[starts])
         firsts.append(np.flatnonzero(starts).astype(np.uint64) + np.uint64(done))
         done += len(batch.keys)
         key = batch.keys[-1] if batch.keys else key
     if done != rows:
         raise ValueError(f"{rows} rows were announced, and {done} came")
-    first, digest = np.concatenate(firsts), np.concatenate(digests)
+    first, hashed = np.concatenate(firsts), np.concatenate(hashes)
     _count_followers(descriptor, layout, first, rows)
     bits = max(1, (2 * len(first) - 1).bit_length()) if len(first) else 1
-    slots = _slots(digest, first, bits)
+    slots = _slots(hashed, first, bits)
     slots_at = -(-heap_end // 8) * 8
     put(descriptor, slots.tobytes(), slots_at)
     length = slots_at + slots.nbytes
@@ -179,14 +176,14 @@ def _count_followers(descriptor: int, layout: Layout, firsts: np.ndarray, rows: 
             put(descriptor, (run - 1 - place).to_bytes(4, "little"), record)
 
 
-def _slots(digests: np.ndarray, firsts: np.ndarray, bits: int) -> np.ndarray:
+def _slots(hashes: np.ndarray, firsts: np.ndarray, bits: int) -> np.ndarray:
     """Return the table. In order of hash, each key is as near behind its own place as it can be."""
-    order = np.argsort(digests)
-    digests, firsts = digests[order], firsts[order]
-    homes = (digests >> np.uint64(64 - bits)).astype(np.int64)
+    order = np.argsort(hashes)
+    hashes, firsts = hashes[order], firsts[order]
+    homes = (hashes >> np.uint64(64 - bits)).astype(np.int64)
     crowd = np.arange(len(homes))
     places = np.maximum.accumulate(homes - crowd) + crowd if len(homes) else homes
     end = max(int(places[-1]) + 1 if len(places) else 0, 1 << bits)
     slots = np.zeros(end + 1, np.uint64)  # an empty one at the end stops every search
-    slots[places] = ((digests & np.uint64(_TAG)) << np.uint64(32)) | (firsts + np.uint64(1))
+    slots[places] = ((hashes & np.uint64(_TAG)) << np.uint64(32)) | (firsts + np.uint64(1))
     return slots

@@ -16,6 +16,7 @@ from fstore.online.event_layout import EventLayout
 from fstore.online.event_rows import Keyed, stored_events
 from fstore.online.event_tiles import tiled
 from fstore.online.instants import micros
+from fstore.online.key_arrays import begins
 from fstore.online.measures import Events
 
 _TOGETHER = 122_880  # events that are cut into blocks of keys at once
@@ -27,12 +28,16 @@ def stored_blocks(
     columns: tuple[Column, ...],
     as_of: datetime,
 ) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Yield keys, each with a block of its own events, some at a time."""
+    """Yield keys, each with a block of its own events, some at a time.
+
+    The table must lie in their order, as what comes in fills it.
+    """
     layout = EventLayout.of(view, columns)
     held: Keyed | None = None
-    for keys, events in stored_events(connection, view, columns, layout, _TOGETHER):
+    some = stored_events(connection, view, columns, layout, _TOGETHER, is_sorted=True)
+    for keys, events in some:
         known = Keyed(keys, events) if held is None else _joined(held, Keyed(keys, events))
-        firsts = [n for n, key in enumerate(known.keys) if not n or key != known.keys[n - 1]]
+        firsts = np.flatnonzero(begins(known.keys)).tolist()
         last = firsts[-1]  # whose events may go on
         held = Keyed(known.keys[last:], part_of(known.events, last, len(known.keys)))
         whole = part_of(known.events, 0, last)

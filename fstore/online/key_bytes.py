@@ -16,7 +16,7 @@ import numpy as np
 from fstore.compile.types import INTEGERS, NANOSECONDS, TIMESTAMPS, WIDE
 from fstore.online.instants import micros
 
-_WHOLE_NUMBERS = INTEGERS - WIDE
+WHOLE_NUMBERS = INTEGERS - WIDE
 _MANY = 64  # values from which on numpy is faster than one by one
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
@@ -58,7 +58,7 @@ class KeyCodec:
 
 
 def _encoded(kind: str, values: Sequence[Any]) -> list[bytes | None]:
-    if len(values) >= _MANY and kind in _WHOLE_NUMBERS:
+    if len(values) >= _MANY and kind in WHOLE_NUMBERS:
         try:
             found: list[bytes | None] = np.array(values, "<i8").view("V8").tolist()
         except (TypeError, OverflowError):  # a NULL among them, or more than the type holds
@@ -138,7 +138,7 @@ def _decimal_bytes(width: int, scale: int, value: Decimal | None) -> bytes | Non
 
 # Types, the size of their bytes, and how values become bytes; any other type is text.
 _ENCODERS: tuple[tuple[frozenset[str], int, Callable[[Any], bytes | None]], ...] = (
-    (_WHOLE_NUMBERS, 8, _whole_bytes),
+    (WHOLE_NUMBERS, 8, _whole_bytes),
     (WIDE, 17, _wide_bytes),
     (frozenset({"FLOAT"}), 4, _positive_zero(_float_bytes)),
     (frozenset({"DOUBLE"}), 8, _positive_zero(_double_bytes)),

@@ -9,16 +9,15 @@ read, for they ask how long the file is.
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from fstore import collector
 from fstore.definitions import FeatureView
 from fstore.errors import OnlineStoreError
 from fstore.online.disk import put, sync
@@ -78,7 +77,7 @@ class PushLog:
                     f"{self.path} is damaged from byte {self._whole} on ({error}): restore it, or "
                     "move it away to go on without what was pushed since the last materialize."
                 ) from error
-            with _uncollected():
+            with collector.waiting():
                 for entry in entries:
                     self._apply(entry)
             self._whole += length
@@ -139,22 +138,6 @@ class PushLog:
             before = known.get(key, NOTHING)
             if not is_refused(view, before, version):
                 known[key] = with_version(view, before, version)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep Python's collector from running for the block, where it runs at all.
-
-    Rows of a log are a few objects each and none of them is garbage: to look at all of them again
-    and again, as they grow, takes three times as long as to make them.
-    """
-    runs = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if runs:
-            gc.enable()
 
 
 NOTHING = Known()

@@ -23,12 +23,13 @@ import pyarrow as pa
 from fstore.compile.carried import carried
 from fstore.compile.types import find_column
 from fstore.definitions import Column, FeatureView
+from fstore.online.arrays import array_of, missing
 from fstore.online.cells import Codec, codec_of
+from fstore.online.key_arrays import together
 from fstore.online.key_bytes import KeyCodec
 
 ALWAYS = 2**63 - 1  # DuckDB's infinity: an end that never comes
 NEVER = -ALWAYS  # its -infinity, which orders below every time: an A that is NULL
-_ZERO = pa.scalar(0, pa.int8())  # stands under a NULL
 
 RANK = struct.Struct("<qq")  # how a record begins: (E, A)
 _TIMES = struct.Struct("<qqqI")  # E, A, ends, followers
@@ -132,19 +133,15 @@ class Layout:
         if self.key.size is None:
             heap_start += _refer(records["key"], rows.keys, heap, heap_start)
         elif self.key.size:  # 0: of no entity
-            records["key"] = np.frombuffer(b"".join(rows.keys), f"V{self.key.size}")
+            records["key"] = np.frombuffer(together(rows.keys), f"V{self.key.size}")
         for place, (codec, cells) in enumerate(zip(self.codecs, rows.cells, strict=True)):
             if cells.null_count:
-                missing = cells.is_null().to_numpy(zero_copy_only=False)
-                records["nulls"][:, place >> 3] |= missing.astype("u1") << (place & 7)
+                records["nulls"][:, place >> 3] |= missing(cells).astype("u1") << (place & 7)
             target, encoded = records[f"cell {place}"], codec.encode(cells)
             if codec.code is None:
                 heap_start += _refer_column(target, encoded, heap, heap_start)
             else:
-                known = (
-                    encoded.fill_null(_ZERO.cast(encoded.type)) if encoded.null_count else encoded
-                )
-                target[:] = known.to_numpy(zero_copy_only=False)
+                target[:] = array_of(encoded)
         return Block(records.tobytes(), b"".join(heap))
 
     @cached_property

@@ -80,6 +80,8 @@ def clamped_day(cell: int | None) -> date | None:
 
 def to_arrow(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return cells that :func:`to_python` made as an array of their own type again."""
+    if not cells:
+        return pa.nulls(0, kind)
     if pa.types.is_timestamp(kind) and any(_is_end(cell) for cell in cells):
         numbers = [_time_number(cell, kind) for cell in cells]
         return pa.array(numbers, pa.int64()).cast(kind)
@@ -108,11 +110,36 @@ def _day_number(cell: date | None) -> int | None:
     return (cell - _EPOCH_DAY).days
 
 
-@lru_cache(maxsize=256)
+# What DuckDB would say of the types that most columns have: to start an engine takes a while.
+WELL_KNOWN = {
+    "BOOLEAN": pa.bool_(),
+    "TINYINT": pa.int8(),
+    "SMALLINT": pa.int16(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "UTINYINT": pa.uint8(),
+    "USMALLINT": pa.uint16(),
+    "UINTEGER": pa.uint32(),
+    "UBIGINT": pa.uint64(),
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "VARCHAR": pa.string(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", "UTC"),
+}
+
+
 def arrow_types(kinds: tuple[str, ...]) -> tuple[pa.DataType, ...]:
     """Return the Arrow types as which DuckDB hands over columns of these types."""
-    if not kinds:
-        return ()
+    if all(kind in WELL_KNOWN for kind in kinds):
+        return tuple(WELL_KNOWN[kind] for kind in kinds)
+    return asked_arrow_types(kinds)
+
+
+@lru_cache(maxsize=256)
+def asked_arrow_types(kinds: tuple[str, ...]) -> tuple[pa.DataType, ...]:
+    """Return what DuckDB says when it is asked for :func:`arrow_types`."""
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         return tuple(connection.sql(typed_nulls(kinds)).to_arrow_table().schema.types)
