@@ -23,9 +23,9 @@ from fstore.online.generation import (
 )
 from fstore.online.image import Image, NotAnImageError
 from fstore.online.lookup import index_lookup
-from fstore.online.protocol import Lookup, Lookups
+from fstore.online.protocol import Asked, Columns, Lookup, Lookups
 from fstore.online.pushes import PushLog
-from fstore.online.records import Layout
+from fstore.online.records import Layout, Row
 from fstore.online.windows import WindowPlan
 
 
@@ -91,6 +91,9 @@ class FileGeneration:
             return None
 
     def lookup(self, view: FeatureView, features: tuple[str, ...]) -> Lookup:
+        """Prepare to read features of a view. Only the columns of a row alone are read in one step:
+        for all else, who reads holds the log's lock.
+        """
         published = self.catalog.views[view.reference]
         known = self.log.known[view.reference]
         image = self.image(view.reference)
@@ -104,10 +107,16 @@ class FileGeneration:
         cells = event_lookup(
             plan, state, events.block, events.finder(), published.generation, known
         )
-        return Lookup(
-            lambda key, at: rows.row(key, at) + cells((key,), at)[0],
-            lambda keys, at: [*rows.columns(keys, at), *zip(*cells(keys, at), strict=True)],
-        )
+        lock = self.log.lock
+
+        def row(key: bytes | None, at: int) -> Row:
+            with lock:
+                return rows.row(key, at) + cells((key,), at)[0]
+
+        def columns(keys: Sequence[bytes | None], at: int) -> Columns:
+            return [*rows.columns(keys, at), *zip(*cells(keys, at), strict=True)]
+
+        return Lookup(row, columns)
 
     def events(self, reference: str) -> tuple[EventFile, EventState]:
         """Return the events of a view, and what makes one of them and of what is pushed."""
@@ -135,15 +144,18 @@ class FileGeneration:
 
     def lookups(self, asked: Sequence[tuple[FeatureView, tuple[str, ...]]]) -> Lookups:
         reads = [self.lookup(view, features) for view, features in asked]
+        lock = self.log.lock
+
+        def columns(asked: Sequence[Asked]) -> Sequence[Columns]:
+            with lock:
+                return [read.columns(*each) for read, each in zip(reads, asked, strict=True)]
+
         if len(reads) == 1:  # as most often: nothing to pair
-            ((row, columns),) = reads
-            return Lookups(
-                lambda asked: (row(asked[0][0][0], asked[0][1]),),
-                lambda asked: (columns(*asked[0]),),
-            )
+            ((row, _),) = reads
+            return Lookups(lambda asked: (row(asked[0][0][0], asked[0][1]),), columns)
         return Lookups(
             lambda asked: [
                 read.row(keys[0], at) for read, (keys, at) in zip(reads, asked, strict=True)
             ],
-            lambda asked: [read.columns(*each) for read, each in zip(reads, asked, strict=True)],
+            columns,
         )

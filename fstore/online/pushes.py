@@ -41,7 +41,8 @@ class PushLog:
     def __init__(self, path: Path, views: Mapping[str, tuple[FeatureView, Layout]]) -> None:
         self.path = path
         self._views = views
-        self._lock = threading.Lock()
+        # Held while rows are taken in; who reads in several steps holds it to see them all or none.
+        self.lock = threading.Lock()
         self._descriptor: int | None = None
         self._whole = 0  # how far the file has been read
         self.known: dict[str, dict[bytes, Known]] = {reference: {} for reference in views}
@@ -66,7 +67,7 @@ class PushLog:
             self._read_on()
 
     def _read_on(self) -> None:
-        with self._lock:
+        with self.lock:
             assert self._descriptor is not None
             size = os.fstat(self._descriptor).st_size
             content = os.pread(self._descriptor, max(0, size - self._whole), self._whole)
