@@ -241,3 +241,24 @@ def test_what_windows_count_is_in_no_answer_of_the_view_alone(tmp_path: Path) ->
         "few_count_1d",
     ]
     assert "y" not in json.dumps(names)
+
+
+@pytest.mark.parametrize("order", [(3.0, 2.0), (2.0, 3.0)])
+def test_of_versions_that_arrived_together_the_later_one_counts(
+    tmp_path: Path, order: tuple[float, float]
+) -> None:
+    """As in training: the greatest A, then the greatest E; in whatever order they come."""
+    online = published(tmp_path, event(9, 30, 1))
+    known = NAIVE - HOUR
+    for hours in order:
+        online.push([event(1, hours, round(10 * hours)) | {"c": known}])
+        online.now += timedelta(seconds=1)
+    assert read(online, "x_sum_1d") == {"x_sum_1d": 20}
+    rows = [event(1, hours, round(10 * hours)) | {"c": known} for hours in order]
+    online.change([stats([event(9, 30, 1), *rows])])
+    online.materialize()
+    assert read(online, "x_sum_1d") == {"x_sum_1d": 20}
+    online.push([event(1, 3, 30) | {"c": known}])
+    assert read(online, "x_sum_1d") == {"x_sum_1d": 20}
+    online.push([event(1, 1.5, 15) | {"c": known}])
+    assert read(online, "x_sum_1d") == {"x_sum_1d": 15}

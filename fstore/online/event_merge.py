@@ -70,9 +70,9 @@ def _numbers(kind: ValueKind, texts: Sequence[bytes]) -> np.ndarray:
 
 
 def united(published: Events, pushed: Events) -> Events:
-    """Return both together, in order of E and A: of an event the version with the greatest A.
+    """Return both together, in order of E and A: of an event the version of greatest A, then E.
 
-    At equal A what came later wins, and a push came after what was published. Few events are put
+    Of equal ones what came later wins, and a push came after what was published. Few events are put
     among many: the many are not put in order again.
     """
     assert published.ids is not None and pushed.ids is not None, "only keyed events are pushed"
@@ -82,7 +82,7 @@ def united(published: Events, pushed: Events) -> Events:
     beats = np.ones(len(pushed.ids), bool)
     for place in np.flatnonzero(np.isin(published.ids, pushed.ids)).tolist():
         other = int(np.searchsorted(pushed.ids, published.ids[place]))
-        if pushed.arrivals[other] >= published.arrivals[place]:
+        if _version(pushed, other) >= _version(published, place):
             beaten[place] = True
         else:
             beats[other] = False
@@ -107,9 +107,15 @@ def _places_among(published: Events, pushed: Events) -> list[int]:
 def _newest(events: Events) -> Events:
     """Return the newest version of each event, in order of the ids."""
     assert events.ids is not None, "only keyed events are pushed"
-    order = np.lexsort((np.arange(len(events.ids)), events.arrivals, events.ids))
+    came = np.arange(len(events.ids))
+    order = np.lexsort((came, events.events, events.arrivals, events.ids))
     ids = events.ids[order]
     return _taken(events, order[np.append(ids[1:] != ids[:-1], True)] if len(ids) else order)
+
+
+def _version(events: Events, place: int) -> tuple[int, int]:
+    """Return what compares versions of one event."""
+    return events.arrivals.item(place), events.events.item(place)
 
 
 def _mapped(change: Callable[..., Any], *some: Events) -> Events:
@@ -155,12 +161,12 @@ def _inserted(events: Events, places: Sequence[int], more: Events) -> Events:
 def not_published(published: Events, pushed: Events) -> list[int]:
     """Return the places of the pushed events of which nothing as new is published."""
     assert published.ids is not None and pushed.ids is not None, "only keyed events are pushed"
-    newest = dict(zip(published.ids.tolist(), published.arrivals.tolist(), strict=True))
-    nothing = -(2**63)
+    newest = {
+        event: _version(published, place) for place, event in enumerate(published.ids.tolist())
+    }
+    nothing = (-(2**63), -(2**63))
     return [
         place
-        for place, (event, arrival) in enumerate(
-            zip(pushed.ids.tolist(), pushed.arrivals.tolist(), strict=True)
-        )
-        if newest.get(event, nothing) < arrival
+        for place, event in enumerate(pushed.ids.tolist())
+        if newest.get(event, nothing) < _version(pushed, place)
     ]
