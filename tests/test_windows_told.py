@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from fstore import DeclarationError, FeatureStore
 from fstore.cli import main
+from fstore.errors import QueryError
 from tests.harness import View, make_project
 
 COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "id": "BIGINT", "x": "BIGINT", "y": "VARCHAR"}
@@ -45,6 +46,16 @@ def test_check_finds_a_condition_that_duckdb_cannot_compute(tmp_path: Path) -> N
     directory = project(tmp_path, LATE | {"where": "y > 15 and len(x) = 3"})
     told = run(directory, "check", code=1)
     assert "clicks (models/clicks.sql): a where of its aggregations cannot be computed" in told
+
+
+@pytest.mark.parametrize(("text", "kind"), [("x + 1", "BIGINT"), ("y", "VARCHAR")])
+def test_a_condition_is_true_or_false(tmp_path: Path, text: str, kind: str) -> None:
+    directory = project(tmp_path, LATE | {"where": text})
+    told = f"a where of its aggregations is {text}, which is {kind} and no condition"
+    assert told in run(directory, "check", code=1)
+    assert told in run(directory, "materialize", code=1)
+    with FeatureStore(directory) as store, pytest.raises(QueryError, match="no condition"):
+        store.get_historical_features("select 1 as k, now() as event_timestamp", ["clicks:*"])
 
 
 @pytest.mark.parametrize(

@@ -90,20 +90,26 @@ def flags_of(view: FeatureView, columns: tuple[Column, ...], table: str) -> str:
 
 
 def conditions_of(view: FeatureView, columns: tuple[Column, ...]) -> str | None:
-    """Return the query for the :func:`flags` of the built relation; None where there are none.
+    """Return the query for the conditions of the built relation; None where there are none.
 
-    An engine that describes it has bound the conditions: their types are right, too.
+    An engine that describes it has bound them, and says of what types they are. Raises as
+    :func:`flags` does.
     """
-    named = flags(view, columns)
-    return render(select(_met(view, named), table_of(view.relation))) if named else None
+    named = zip(_conditions(view), flags(view, columns), strict=True)
+    found = [aliased(exp.Paren(this=condition), flag.name) for condition, flag in named]
+    return render(select(found, table_of(view.relation))) if found else None
+
+
+def _conditions(view: FeatureView) -> list[exp.Expr]:
+    """Return the :func:`conditions` of a view as SQL."""
+    first = {each.where: each for each in reversed(view.windows)}
+    found = [filter_of(first[text]) for text in conditions(view)]
+    return [each for each in found if each is not None]
 
 
 def _met(view: FeatureView, named: Sequence[Column]) -> list[exp.Expr]:
-    first = {each.where: each for each in reversed(view.windows)}
     met = []
-    for text, flag in zip(conditions(view), named, strict=True):
-        condition = filter_of(first[text])
-        assert condition is not None, "it has a text"
+    for condition, flag in zip(_conditions(view), named, strict=True):
         either = exp.Coalesce(this=exp.Paren(this=condition), expressions=[exp.false()])
         met.append(aliased(exp.cast(either, "BOOLEAN"), flag.name))
     return met

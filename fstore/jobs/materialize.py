@@ -37,7 +37,7 @@ from fstore.jobs.on_demand import published
 from fstore.offline.progress import run
 from fstore.offline.sizes import stored
 from fstore.offline.stream import Connection, Stream
-from fstore.offline.warehouse import describe, open_warehouse
+from fstore.offline.warehouse import check_conditions, describe, open_warehouse
 from fstore.online.duckdb_store import DuckDBStore
 from fstore.online.generation import Catalog, Published
 from fstore.online.protocol import Batch, OnlineStore, Writer
@@ -187,6 +187,7 @@ def _write(
     started = time.perf_counter()
     columns = built[view.reference]
     check_declared(view, columns)
+    check_conditions(connection, view, columns)
     name = f"{view.reference} ({view.file})"
 
     def write() -> Published:

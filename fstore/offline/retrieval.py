@@ -41,7 +41,12 @@ from fstore.offline.spine import (
     time_column,
     timestamps_of,
 )
-from fstore.offline.warehouse import columns_of, describe, open_warehouse
+from fstore.offline.warehouse import (
+    check_conditions,
+    columns_of,
+    describe,
+    open_warehouse,
+)
 from fstore.project import Project
 
 _MODEL_NAME = re.compile(r"[^\s;()]+")  # one word; anything else is SQL
@@ -76,6 +81,8 @@ def retrieval_job(
         registry, built = with_features(registry, built, on_demand)
         request = resolve(registry, built, features, feature_service, full_feature_names)
         check_forced(request, forced)
+        for view in views:
+            check_conditions(connection, view, built[view.reference])
         if model is not None:
             columns_of(connection, model.name, model.relation, project.target)
             sql = select_all(model.relation)

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from fstore.compile import session
-from fstore.compile.carried import conditions_of
+from fstore.compile.carried import conditions, conditions_of
 from fstore.compile.sql import select_all
 from fstore.definitions import Column, FeatureView, Relation
 from fstore.errors import (
@@ -27,6 +27,7 @@ from fstore.offline.failure import query_error
 from fstore.project import Project
 
 _BETWEEN_TRIES = 0.1  # seconds
+_TRUTHS = ("BOOLEAN", '"NULL"')  # what a condition may be, as DuckDB writes types
 _LOCKED = re.compile("Could not set lock|file handle conflict")
 _INTERRUPTED = "Query interrupted"  # what DuckDB's client makes of KeyboardInterrupt
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
@@ -145,7 +146,7 @@ def columns_of(
 def check_conditions(
     connection: duckdb.DuckDBPyConnection, view: FeatureView, columns: tuple[Column, ...]
 ) -> None:
-    """Raise QueryError where a ``where`` of the view cannot be bound to its built relation.
+    """Raise QueryError where a ``where`` of the view is no condition on its built relation.
 
     What the declaration alone shows to be wrong is said elsewhere.
     """
@@ -153,14 +154,19 @@ def check_conditions(
         query = conditions_of(view, columns)
     except ValueError:
         return
+    if query is None:
+        return
+    about = f"{view.reference} ({view.file}): a where of its aggregations"
     try:
-        if query is not None:
-            columns_of_query(connection, query)
+        found = columns_of_query(connection, query)
     except duckdb.Error as error:
-        raise QueryError(
-            f"{view.reference} ({view.file}): a where of its aggregations cannot be computed. "
-            f"DuckDB: {error}"
-        ) from error
+        raise QueryError(f"{about} cannot be computed. DuckDB: {error}") from error
+    for text, column in zip(conditions(view), found, strict=True):
+        if column.type not in _TRUTHS:
+            raise QueryError(
+                f"{about} is {text}, which is {column.type} and no condition: write one that is "
+                "true or false, as in price > 10."
+            )
 
 
 def columns_of_query(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:
