@@ -412,3 +412,11 @@ def test_on_the_command_line(online: Online) -> None:
     result = CliRunner().invoke(main, ["get-online-features", *given, *where])
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["plus"] == [15]
+
+
+def test_what_is_computed_is_neither_published_nor_pushed_to(online: Online) -> None:
+    told = r"od \(models/od.sql\) is computed on demand .* computes with: other, stats\."
+    with pytest.raises(RequestError, match=told):
+        online.materialize(views=["od"])
+    with pytest.raises(RequestError, match=told):
+        online.push([{"k": 1}], "od")

@@ -14,7 +14,7 @@ from fstore.definitions import (
     Projection,
     Registry,
 )
-from fstore.errors import RequestError, UnknownNameError
+from fstore.errors import RequestError, UnknownNameError, listed
 
 
 def parse_reference(reference: object) -> Projection:
@@ -39,6 +39,13 @@ def view_named(registry: Registry, reference: str) -> FeatureView:
     """Return the view of a reference, the latest version where none is pinned."""
     view = registry.views_by_reference.get(reference)
     if view is None:
+        computed = registry.on_demand_by_name.get(reference)
+        if computed is not None:
+            views = listed(sorted({each.projection.view for each in computed.inputs}))
+            raise RequestError(
+                f"{reference} ({computed.file}) is computed on demand and has no rows of its own. "
+                f"The views that it computes with: {views}."
+            )
         known = sorted(registry.views_by_reference)
         raise UnknownNameError(reference, "a feature view", f"Project {registry.project}", known)
     return view

@@ -103,19 +103,23 @@ def _attach(
                 raise LockTimeoutError(
                     project.warehouse.path,
                     project.settings.lock_timeout,
-                    _holder(str(error)),
-                    "Let it finish, or set a longer lock_timeout in fstore.yml.",
+                    *_holder(str(error)),
                 ) from error
             time.sleep(_BETWEEN_TRIES)
         else:
             return
 
 
-def _holder(message: str) -> str:
+def _holder(message: str) -> tuple[str, str]:
+    """Return who holds the lock, and what to do about it."""
     found = _HOLDER.search(message)
     if found:
-        return f"{found['program']} (PID {found['pid']})"
-    return "a connection of this very process that can write"
+        remedy = "Let it finish, or set a longer lock_timeout in fstore.yml."
+        return f"{found['program']} (PID {found['pid']})", remedy
+    return (
+        "a connection of this very process that can write",
+        "Close it; dbt is best run as a command, for in this process it keeps one open.",
+    )
 
 
 def describe(
