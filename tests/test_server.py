@@ -236,6 +236,7 @@ def test_metrics(server: Server) -> None:
     cells = {s: grown("fstore_feature_values_total", s, "stats") for s in ("PRESENT", "NULL_VALUE")}
     assert cells == {"PRESENT": 1, "NULL_VALUE": 1}
     assert grown("fstore_feature_values_total", "NOT_FOUND", "stats") == 1
+    assert after["fstore_store_up",] == 1
     assert after["fstore_generation",] == 1
     assert after["fstore_view_age_seconds", "stats"] > 0
 

@@ -40,6 +40,7 @@ _LOGGED = 200  # characters of a path
 _AT_ONCE = 500  # rows of a read that is not worth a thread
 _LIGHT = 16  # rows of a read that other reads may follow before it is answered: it stays in caches
 _AWAY = "The online store cannot be read or written now; try again. The server's log has the reason"
+_PATIENCE = 1.0  # seconds that counts wait for what the store has to say beside them
 _THREADS = 16  # for reads, and as many for pushes: neither keeps the other waiting
 
 
@@ -74,6 +75,7 @@ class App:
         self._at_once = -1 if reads_block else _AT_ONCE
         self._readers = ThreadPoolExecutor(_THREADS, "reads")
         self._writers = ThreadPoolExecutor(_THREADS, "pushes")
+        self._counters = ThreadPoolExecutor(1, "counts")  # which no store keeps waiting
         self._documents = orjson.dumps(document()), page()
         self._routes: Mapping[str, Route] = {
             "/get-online-features": Route("POST", "read", self._get_online_features),
@@ -247,9 +249,21 @@ class App:
         health = {"ready": True, "generation": found.generation, "views": views}
         return Reply(200, orjson.dumps(health))
 
-    def _metrics(self, _: bytes) -> Awaitable[Reply]:
-        status = self._store.status
-        return _in(self._readers, lambda: Reply(200, metrics.exposition(status), _TEXT))
+    async def _metrics(self, _: bytes) -> Reply:
+        """The counts are there whether or not the store is."""
+        found, is_up = None, False
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                loop = asyncio.get_running_loop()
+                found = await loop.run_in_executor(self._readers, self._store.status)
+            is_up = True
+        except TimeoutError as error:
+            self.journal.error(str(error) or f"The online store says nothing for {_PATIENCE:g} s.")
+        except FstoreError as error:
+            self.journal.error(str(error))
+        return await _in(
+            self._counters, lambda: Reply(200, metrics.exposition(found, is_up), _TEXT)
+        )
 
     def _openapi(self, _: bytes) -> Reply:
         return Reply(200, self._documents[0])
