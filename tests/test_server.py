@@ -180,6 +180,8 @@ def test_keys(server: Server, online: Online) -> None:
     assert refused.json()["detail"] == "The key of FSTORE_READ_KEY has no right to write."
     assert server.ask("GET", "/metrics", Authorization="").status == 401
     assert server.ask("GET", "/health", Authorization="").status == 200
+    elsewhere = {"Host": "a.example", "Sec_Fetch_Site": "cross-site"}
+    assert server.ask("GET", "/metrics", **elsewhere).status == 200
     assert READ not in server.log.read_text()
 
 
@@ -386,7 +388,8 @@ def test_stopping_finishes_what_is_asked(online: Online, tmp_path: Path) -> None
     with serving(online.directory, log=tmp_path / "log") as server:
         body = json.dumps({"entities": {"k": [1]}, "features": ["stats:x"]}).encode()
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
-            head = f"POST /get-online-features HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}"
+            head = "POST /get-online-features HTTP/1.1\r\nHost: localhost"
+            head += f"\r\nContent-Length: {len(body)}"
             client.sendall(head.encode() + b"\r\n\r\n" + body[:10])
             time.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)

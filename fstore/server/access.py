@@ -5,12 +5,15 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import urlsplit
 
 from fstore.project.serving import Serving
 from fstore.server.refusals import RefusedError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 ANYBODY = "anybody"
+_OWN_PAGES = frozenset({b"none", b"same-origin"})  # as Sec-Fetch-Site says it
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,36 @@ class Access:
         if right not in found[1]:
             raise RefusedError(403, f"The key of {found[0]} has no right to {right}.")
         return found[0]
+
+
+def refuse_other_hosts(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse a request that was sent to another name than this host's own, as RefusedError 403.
+
+    Without keys, a page could have its own name lead here, and read what is answered.
+    """
+    if not _is_loopback(headers.get(b"host", b"")):
+        raise RefusedError(
+            403, "Without keys, this server is asked as localhost, 127.0.0.1 or [::1]."
+        )
+
+
+def refuse_other_pages(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse what a page of another origin asks: without keys it could ask and push, too."""
+    origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
+    is_own = origin is None or _is_own(origin)
+    if not is_own or (site is not None and site not in _OWN_PAGES):
+        raise RefusedError(403, "Without keys, pages of other hosts may not ask.")
+
+
+def _is_own(origin: bytes) -> bool:
+    _, _, host = origin.partition(b"//")
+    return bool(host) and _is_loopback(host)
+
+
+@lru_cache(64)
+def _is_loopback(host: bytes) -> bool:
+    """Whether a host with any port is this one; so is none at all, which no browser sends."""
+    try:
+        return not host or urlsplit(f"//{host.decode(errors='replace')}").hostname in LOOPBACK
+    except ValueError:
+        return False

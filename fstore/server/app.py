@@ -17,7 +17,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -25,7 +24,7 @@ from fstore.errors import FstoreError, NothingPublishedError, NotMaterializedErr
 from fstore.online.response import OnlineResponse
 from fstore.project.serving import Limits
 from fstore.server import metrics
-from fstore.server.access import LOOPBACK, Access
+from fstore.server.access import Access, refuse_other_hosts, refuse_other_pages
 from fstore.server.answers import Answers
 from fstore.server.encoding import stamp
 from fstore.server.hub import Found, Reply, Request
@@ -71,6 +70,7 @@ class App:
         self, store: FeatureStore, access: Access, limits: Limits, *, reads_block: bool
     ) -> None:
         self._store, self._access, self._limits = store, access, limits
+        self._is_open = not access.keys
         self._answers, self.journal = Answers(), Journal()
         self._at_once = -1 if reads_block else _AT_ONCE
         self._readers = ThreadPoolExecutor(_THREADS, "reads")
@@ -102,8 +102,11 @@ class App:
     def _begin(self, asked: _Asked) -> None:
         request = asked.request
         route = self._route(request)
+        if self._is_open:
+            refuse_other_hosts(request.headers)
+            if route.right:
+                refuse_other_pages(request.headers)
         if route.right:
-            self._refuse_browsers(request)
             authorization = request.headers.get(b"authorization", b"")
             asked.holder = self._access.holder(authorization, route.right)
         found = route.handle(request.body)
@@ -188,18 +191,6 @@ class App:
         if route.method != method and not (method == "HEAD" and route.method == "GET"):
             raise RefusedError(405, f"{request.path} takes {route.method}, not {method}.")
         return route
-
-    def _refuse_browsers(self, request: Request) -> None:
-        """Without keys, a page that a browser on this host shows could ask and push, too."""
-        origin = request.headers.get(b"origin")
-        if origin is None or self._access.keys:
-            return
-        try:
-            host = urlsplit(origin.decode(errors="replace")).hostname
-        except ValueError:
-            host = None
-        if host not in LOOPBACK:
-            raise RefusedError(403, "Without keys, pages of other hosts may not ask.")
 
     def _get_online_features(self, body: bytes) -> FeaturesAsked | Awaitable[Reply]:
         asked = features_asked(body, self._limits.rows)
