@@ -30,7 +30,7 @@ from fstore.server.answers import Answers
 from fstore.server.openapi import document
 from tests.harness import Service, View
 from tests.online import Online, stats
-from tests.serving import READ, Server, command, serving
+from tests.serving import READ, WRITE, Server, command, serving
 
 SERVICE = Service("svc", features=["stats:*"])
 
@@ -414,12 +414,24 @@ def test_it_does_not_start_where_it_should_not(online: Online) -> None:
     assert "for anybody who can reach it: no key is set" in refused(directory, "--host", "0.0.0.0")
     said = refused(directory, FSTORE_READ_KEY="short")
     assert "server.keys (FSTORE_READ_KEY): FSTORE_READ_KEY must hold at least 16 ASCII" in said
+    said = refused(directory, FSTORE_READ_KEY=WRITE, FSTORE_WRITE_KEY=WRITE)
+    assert "server.keys (FSTORE_WRITE_KEY): FSTORE_WRITE_KEY holds the same key as FSTORE" in said
+    assert "give each a key of its own." in said
+    assert WRITE not in said
     (directory / "fstore.yml").write_text("server: {keys: [{name: a, key: {env: NOT_SET}}]}\n")
     try:
         said = refused(directory)
     finally:
         (directory / "fstore.yml").unlink()
     assert "server.keys (a): environment variable NOT_SET is not set." in said
+    two = "[{name: a, key: {env: A}}, {name: b, key: {env: B}, rights: [write]}]"
+    (directory / "fstore.yml").write_text(f"server: {{keys: {two}}}\n")
+    try:
+        said = refused(directory, A=READ, B=READ)
+    finally:
+        (directory / "fstore.yml").unlink()
+    assert "server.keys (b): B holds the same key as A of a" in said
+    assert READ not in said
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

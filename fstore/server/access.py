@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from fstore.project.serving import Serving
+from fstore.project.serving import Key, ServerProblemError, Serving
 from fstore.server.refusals import RefusedError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -24,8 +24,18 @@ class Access:
 
     @classmethod
     def of(cls, serving: Serving, env: Mapping[str, str]) -> Access:
-        """Read the keys; ServerProblemError where one is not set."""
-        return cls(tuple((key.name, key.secret(env), key.rights) for key in serving.keys))
+        """Read the keys; ServerProblemError where one is not set, or is another one's, too."""
+        holders: dict[bytes, Key] = {}
+        for key in serving.keys:
+            other = holders.setdefault(key.secret(env), key)
+            if other is not key:
+                raise ServerProblemError(
+                    f"keys ({key.name})",
+                    f"{key.variable} holds the same key as {other.variable} of {other.name}, and "
+                    "who has the one would have the rights of the other: give each a key of its "
+                    "own",
+                )
+        return cls(tuple((key.name, secret, key.rights) for secret, key in holders.items()))
 
     def holder(self, authorization: bytes, right: str) -> str:
         """Return the name of who asks; RefusedError 401 without a known key, else 403."""
