@@ -19,6 +19,17 @@ def view(name: str, columns: dict[str, str], rows: list[Any], **meta: Any) -> Vi
     return View(name, {"k": "BIGINT", "t": "TIMESTAMP", **columns}, rows, STATS_META | meta)
 
 
+# Types, and a value of each as DuckDB reads it.
+ENDS = {
+    "ns": ("TIMESTAMP_NS", "2024-01-01 00:00:00.123456789"),
+    "us": ("TIMESTAMP", "2024-01-01 00:00:00.123456"),
+    "fine": ("DECIMAL(18,10)", "0"),
+    "finest": ("DECIMAL(38,38)", "0." + "0" * 37 + "1"),
+    "wide": ("DECIMAL(38,0)", "9" * 38),
+    "fines": ("DECIMAL(18,10)[]", "[0, 0.5]"),
+}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     now = datetime.now(UTC)
@@ -47,6 +58,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         [["2024-01-01 00:00:00+00", "2024-01-01", 7]],
         {"entities": {"day": "day"}, "event_timestamp": "t"},
     )
+    ends = view("ends", {name: kind for name, (kind, _) in ENDS.items()}, [[1, "2024-01-01"]])
+    ends.rows[0].extend(value for _, value in ENDS.values())
     asked = {"d": "decimal(8,2)", "at": "timestamp", "clock": "time", "l": "date[]"}
     od = on_demand(
         "od",
@@ -54,7 +67,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         inputs=["stats:x"],
         request=asked,
     )
-    views = [stats([[1, "2024-01-01", 10, "a"]]), sums, prices, days, od]
+    views = [stats([[1, "2024-01-01", 10, "a"]]), sums, prices, days, ends, od]
     online = Online(tmp_path_factory.mktemp("values"), views)
     online.now = now
     online.materialize()
@@ -129,3 +142,18 @@ def test_keys_that_no_row_can_have(server: Server) -> None:
     assert found == [7, 8, None, None, None]
     for day in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
         assert "of the years 1 to 9999 in UTC" in refused(server, {"day": [day]}, "days:z")
+    shown = answered(server, {"price": asked}, "prices:z")[0]["values"]
+    assert shown == ["1.5", "0", "1E+999999999", "-1E-999999999", "0.001"]
+
+
+def test_decimals_have_plain_digits_and_times_all_of_theirs(server: Server) -> None:
+    _, *found = answered(server, {"k": [1]}, *(f"ends:{name}" for name in ENDS))
+    values = dict(zip(ENDS, (each["values"][0] for each in found), strict=True))
+    assert values == {
+        "ns": "2024-01-01T00:00:00.123456789Z",
+        "us": "2024-01-01T00:00:00.123456Z",
+        "fine": "0.0000000000",
+        "finest": "0." + "0" * 37 + "1",
+        "wide": "9" * 38,
+        "fines": ["0.0000000000", "0.5000000000"],
+    }

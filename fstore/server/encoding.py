@@ -23,6 +23,7 @@ _ENDS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 _INTEGERS = frozenset({"BIGINT", "INTEGER"})  # of NUMBERS
 _LEAST, _BEYOND = -(2**63), 2**63  # of integers that are numbers in an answer: many readers' most
 _DIGITS = len(str(_BEYOND))
+_LONG = 100  # digits, more than a decimal has: of a key that no row has
 _TIMES = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 _FEW = 8  # times, from which on an array of them is made sooner than they are one by one
 
@@ -83,14 +84,16 @@ def times_as_json(times: Sequence[int | None]) -> bytes:
 
 
 def stamp(instant: datetime) -> str:
-    """Return an instant as RFC 3339 with microseconds; a naive one is in UTC.
+    """Return an instant as RFC 3339 with microseconds, or all it has; a naive one is in UTC.
 
     >>> stamp(datetime(2024, 1, 2, 3, 4, 5, 6))
     '2024-01-02T03:04:05.000006Z'
     """
     if instant.tzinfo is not None and instant.tzinfo is not UTC:
         instant = instant.astimezone(UTC)
-    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    # What pandas has for nanoseconds knows of them.
+    unit = "nanoseconds" if hasattr(instant, "nanosecond") else "microseconds"
+    return instant.replace(tzinfo=None).isoformat(timespec=unit) + "Z"
 
 
 def _finite(value: float | None) -> float | str | None:
@@ -118,7 +121,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return str(value)
+        return f"{value:f}" if abs(value.adjusted()) < _LONG else str(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Mapping):
