@@ -12,7 +12,7 @@ from fstore.errors import OutOfMemoryError, QueryError
 from fstore.server.refusals import refusal_of
 from tests.harness import View, on_demand
 from tests.online import STATS_META, Online, stats
-from tests.serving import Server, serving
+from tests.serving import Answer, Server, serving
 
 
 def view(name: str, columns: dict[str, str], rows: list[Any], **meta: Any) -> View:
@@ -28,6 +28,34 @@ ENDS = {
     "wide": ("DECIMAL(38,0)", "9" * 38),
     "fines": ("DECIMAL(18,10)[]", "[0, 0.5]"),
 }
+SHAPES = [
+    ("DOUBLE", "NaN"),
+    ("FLOAT", "-Infinity"),
+    ("HUGEINT", str(-(2**100))),
+    ("UBIGINT", str(2**64 - 1)),
+    ("BIGINT", str(-(2**63))),
+    ("DECIMAL(18,10)", "-0.5"),
+    ("TIME", "12:00:00.5"),
+    ("TIMESTAMPTZ", "2024-01-01 00:00:00.5+00"),
+    ("DATE", "2024-01-31"),
+    ("BLOB", "\\x00\\xFF"),
+    ("BIT", "10101"),
+    ("INTERVAL", "1 month 2 days 3 seconds"),
+    ("UUID", "00000000-0000-0000-0000-000000000001"),
+    ("ENUM('x', 'y')", "x"),
+    ("INTEGER[2]", "[1, NULL]"),
+    ("DOUBLE[]", "[1.5, NaN, NULL]"),
+    ("DECIMAL(4,2)[]", "[1.50]"),
+    ("HUGEINT[][]", f"[[{2**100}], NULL, []]"),
+    ("TIMESTAMP_NS[]", "[2024-01-01 00:00:00.123456789]"),
+    ("TIMESTAMPTZ[]", "[2024-01-01 00:00:00.123456+00]"),
+    ("STRUCT(a INTEGER, b TIMESTAMP, c BLOB)", "{'a': 1, 'b': '2024-01-01', 'c': '\\xFF'}"),
+    ("STRUCT(a INTEGER)[]", "[{'a': 1}, NULL]"),
+    ("MAP(VARCHAR, DATE)", "{a=2024-01-31}"),
+    ("MAP(DOUBLE, TIME)", "{1.5=12:00:00}"),
+    ("MAP(BOOLEAN, FLOAT)", "{true=Infinity}"),
+    ("MAP(INTEGER, INTEGER)", "{1=2}"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +80,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         [["1.50", "2024-01-01", 7], ["0", "2024-01-01", 8]],
         {"entities": {"price": "price"}, "event_timestamp": "t"},
     )
+    blobs = View(
+        "blobs",
+        {"b": "BLOB", "t": "TIMESTAMP", "z": "BLOB"},
+        [["a", "2024-01-01", "a"]],
+        {"entities": {"blob": "b"}, "event_timestamp": "t"},
+    )
     days = View(
         "days",
         {"day": "TIMESTAMPTZ", "t": "TIMESTAMP", "z": "INTEGER"},
@@ -60,6 +94,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     ends = view("ends", {name: kind for name, (kind, _) in ENDS.items()}, [[1, "2024-01-01"]])
     ends.rows[0].extend(value for _, value in ENDS.values())
+    shapes = view("shapes", {f"c{place}": kind for place, (kind, _) in enumerate(SHAPES)}, [[]])
+    shapes.rows[0].extend([1, "2024-01-01", *(value for _, value in SHAPES)])
     asked = {"d": "decimal(8,2)", "at": "timestamp", "clock": "time", "l": "date[]"}
     od = on_demand(
         "od",
@@ -67,7 +103,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         inputs=["stats:x"],
         request=asked,
     )
-    views = [stats([[1, "2024-01-01", 10, "a"]]), sums, prices, days, ends, od]
+    views = [stats([[1, "2024-01-01", 10, "a"]]), sums, prices, blobs, days, ends, shapes, od]
     online = Online(tmp_path_factory.mktemp("values"), views)
     online.now = now
     online.materialize()
@@ -157,3 +193,62 @@ def test_decimals_have_plain_digits_and_times_all_of_theirs(server: Server) -> N
         "wide": "9" * 38,
         "fines": ["0.0000000000", "0.5000000000"],
     }
+
+
+def pushed(server: Server, name: str, **columns: Any) -> Answer:
+    """The answer to a push of a row of a view."""
+    row = {"t": "2024-01-02T00:00:00Z", **columns}
+    df = {column: [value] for column, value in row.items()}
+    return server.ask("POST", "/push", {"push_source_name": name, "df": df})
+
+
+def test_what_is_answered_can_be_pushed(server: Server) -> None:
+    names = [f"c{place}" for place in range(len(SHAPES))]
+    features = [f"shapes:{name}" for name in names]
+    _, *found = answered(server, {"k": [1]}, *features)
+    values = {name: each["values"][0] for name, each in zip(names, found, strict=True)}
+    assert None not in values.values()
+    assert pushed(server, "shapes", k=2, **values).json() == {"rows": 1, "refused": 0}
+    _, *again = answered(server, {"k": [2]}, *features)
+    assert [each["values"][0] for each in again] == [*values.values()]
+    assert pushed(server, "shapes", k=3, **dict.fromkeys(names)).status == 200
+    shouted = {name.upper(): value for name, value in values.items()}
+    assert pushed(server, "shapes", k=4, **shouted).status == 200
+    assert answered(server, {"k": [4]}, *features)[1:] == again
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (0, "Nan", "c0 is 'Nan', and c0 of shapes is DOUBLE"),
+        (3, "1.5", "c3 is '1.5', and c3 of shapes is UBIGINT"),
+        (6, "12:00:00+02:00", "c6 is '12:00:00+02:00', and c6 of shapes is TIME"),
+        (9, "AP8=", "rows[0]: c9 is 'AP8=', and c9 of shapes is BLOB: give its bytes in hexadecim"),
+        (9, "0 0", "give its bytes in hexadecimal, as in 00ff."),
+        (11, [1, 2], "c11 of shapes is INTERVAL"),
+        (20, {"a": 1, "b": None, "c": "x"}, "give its bytes in hexadecimal, as in 00ff."),
+    ],
+)
+def test_text_that_is_no_value_is_refused(
+    server: Server, place: int, value: Any, said: str
+) -> None:
+    row = dict.fromkeys(f"c{each}" for each in range(len(SHAPES))) | {f"c{place}": value}
+    found = pushed(server, "shapes", k=5, **row)
+    assert found.status == 422
+    assert said in found.json()["detail"]
+
+
+def test_nanoseconds_are_pushed_as_microseconds_within_their_years(server: Server) -> None:
+    row: dict[str, Any] = dict.fromkeys(ENDS)
+    assert (
+        pushed(server, "ends", k=2, **row | {"ns": "2024-01-01T00:00:00.123456789Z"}).status == 200
+    )
+    found = answered(server, {"k": [2]}, "ends:ns")[1]["values"]
+    assert found == ["2024-01-01T00:00:00.123456000Z"]
+    refused = pushed(server, "ends", k=2, **row | {"ns": "9999-12-31T23:59:59Z"})
+    assert (refused.status, "of the years 1678 to 2261" in refused.json()["detail"]) == (422, True)
+
+
+def test_a_blob_that_is_a_key_is_text_as_where_it_is_asked_for(server: Server) -> None:
+    assert pushed(server, "blobs", b="key", z="6b6579").status == 200
+    assert answered(server, {"b": ["a", "key"]}, "blobs:z")[1]["values"] == ["61", "6b6579"]

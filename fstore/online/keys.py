@@ -78,7 +78,7 @@ def _parser(kind: str) -> Callable[[Any], Any]:
         return _integer
     if kind in FLOATS:
         return _float
-    if kind.startswith("DECIMAL"):
+    if kind.startswith("DECIMAL") and not kind.endswith("]"):
         return _decimal
     if kind == "VARCHAR" or kind.startswith("ENUM("):
         return _text

@@ -26,6 +26,7 @@ from fstore.project.serving import Limits
 from fstore.server import metrics
 from fstore.server.access import Access, refuse_other_hosts, refuse_other_pages
 from fstore.server.answers import Answers
+from fstore.server.decoding import rows_of
 from fstore.server.encoding import stamp
 from fstore.server.hub import Found, Reply, Request
 from fstore.server.journal import Journal
@@ -211,7 +212,9 @@ class App:
         pushed = rows_pushed(body, self._limits.rows)
 
         def push() -> Reply:
-            done = self._store.push(*pushed)
+            view, columns = self._store.published(pushed.view)
+            rows = rows_of(view, columns, pushed.rows)
+            done = self._store.push(pushed.view, rows, pushed.to)
             counts = {"rows": done.rows, "refused": done.refused}
             return Reply(200, orjson.dumps(counts), rows=done.rows)
 

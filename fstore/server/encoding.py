@@ -125,7 +125,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_as_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return str(value)
+
+
+def _as_key(key: Any) -> str:
+    """Return a MAP's key, which JSON has as text only."""
+    plain = _plain(key)
+    return plain if isinstance(plain, str) else orjson.dumps(plain).decode()
