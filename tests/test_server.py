@@ -216,6 +216,22 @@ def test_health_and_docs(server: Server, online: Online) -> None:
     assert b"POST /get-online-features" in page.body
 
 
+def test_the_document_lists_every_status() -> None:
+    always = {"200", "400", "408", "413", "431", "500"}
+    more = {
+        "/get-online-features": {"401", "403", "404", "422", "503"},
+        "/push": {"401", "403", "404", "422", "503"},
+        "/health": {"403", "503"},
+        "/metrics": {"401", "403", "503"},
+    }
+    found = {
+        path: {*operation["responses"]}
+        for path, methods in document()["paths"].items()
+        for operation in methods.values()
+    }
+    assert found == {path: always | each for path, each in more.items()}
+
+
 def test_metrics(server: Server) -> None:
     def read() -> dict[tuple[str, ...], float]:
         text = server.ask("GET", "/metrics").body.decode()

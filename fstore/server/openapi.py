@@ -82,7 +82,7 @@ _COUNTS = {
 _REFUSALS = {
     "400": "what is no request in HTTP/1.1",
     "401": "no known key",
-    "403": "the key has not this right; without keys: a page of another host asks",
+    "403": "the key has not this right; without keys: another host's name, or a page of one",
     "404": "an unknown name; of a view, a feature or a service as Feast has it: a JSON string that "
     "holds JSON, with module, class and message",
     "408": "a request that was not whole in time",
@@ -115,7 +115,7 @@ def document() -> dict[str, Any]:
                     "summary": "Whether there is something to read, and how old it is",
                     "responses": {
                         "200": _json("Ready", {"type": "object"}),
-                        **_refusals(*_OF_ALL, "503"),
+                        **_refusals(*_OF_ALL, "403"),
                         "503": _json("Not ready, or not answered in time", {"type": "object"}),
                     },
                 }
