@@ -36,7 +36,7 @@ from fstore.jobs.materialize import (
     status,
 )
 from fstore.jobs.on_demand import HowComputed
-from fstore.jobs.push import Deleted, Pushed, delete, push
+from fstore.jobs.push import Deleted, Pushed, delete, published, push
 from fstore.jobs.saved_dataset import SavedDataset
 from fstore.manifest import load_registry
 from fstore.offline.job import RetrievalJob
@@ -292,6 +292,13 @@ class FeatureStore:
         the source brings it back: delete it there, too.
         """
         return delete(self._project, self._online, feature_view, entity_rows, now=self._clock())
+
+    def published(self, feature_view: str) -> tuple[FeatureView, tuple[Column, ...]]:
+        """Return a view, and the columns of its relation, as they were published: what a push has.
+
+        Nothing is read but the published generation. NotMaterializedError where it is not in it.
+        """
+        return published(self._online, feature_view)
 
     def status(self) -> Status | None:
         """Return what is online: K, rows and age of every view; None where nothing is."""

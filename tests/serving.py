@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.servers import URL
+
 READ, WRITE = "a-key-that-may-read-01", "a-key-that-may-write-1"
 
 
@@ -94,7 +96,11 @@ def serving(
 ) -> Iterator[Server]:
     """Start a server, wait until it answers, and stop it after the block."""
     port, log = free_port(), log or directory / "server.log"
-    env = {name: value for name, value in os.environ.items() if not name.startswith("FSTORE_")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("FSTORE_") or name == URL
+    }
     if keys:
         env |= {"FSTORE_READ_KEY": READ, "FSTORE_WRITE_KEY": WRITE}
     with log.open("wb") as file:

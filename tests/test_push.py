@@ -34,7 +34,7 @@ from fstore.errors import (
 from fstore.jobs.materialize import online_store
 from fstore.jobs.push import delete
 from tests.harness import View
-from tests.online import DAY, NOW, STATS_META, Online, stats
+from tests.online import DAY, NOW, STATS_COLUMNS, STATS_META, Online, stats
 
 pytestmark = pytest.mark.usefixtures("store_kind")
 
@@ -539,3 +539,16 @@ def test_the_collector_is_as_it_was_after_rows_were_taken_in(tmp_path: Path, run
         assert gc.isenabled() is runs
     finally:
         (gc.enable if was else gc.disable)()
+
+
+def test_what_a_push_has_is_told(tmp_path: Path) -> None:
+    online = Online(tmp_path, [stats([[1, "2024-01-01", 1, "a"]])])
+    store = FeatureStore(tmp_path)
+    with pytest.raises(NotMaterializedError):
+        store.published("stats")
+    online.materialize()
+    view, columns = store.published("stats")
+    assert view.join_keys == ("k",)
+    assert {column.name: column.type for column in columns} == STATS_COLUMNS
+    with pytest.raises(UnknownNameError, match="Did you mean stats"):
+        store.published("stat")

@@ -30,7 +30,7 @@ from fstore.server.answers import Answers
 from fstore.server.openapi import document
 from tests.harness import Service, View
 from tests.online import Online, stats
-from tests.serving import READ, Server, command, serving
+from tests.serving import READ, WRITE, Server, command, serving
 
 SERVICE = Service("svc", features=["stats:*"])
 
@@ -180,6 +180,8 @@ def test_keys(server: Server, online: Online) -> None:
     assert refused.json()["detail"] == "The key of FSTORE_READ_KEY has no right to write."
     assert server.ask("GET", "/metrics", Authorization="").status == 401
     assert server.ask("GET", "/health", Authorization="").status == 200
+    elsewhere = {"Host": "a.example", "Sec_Fetch_Site": "cross-site"}
+    assert server.ask("GET", "/metrics", **elsewhere).status == 200
     assert READ not in server.log.read_text()
 
 
@@ -214,6 +216,22 @@ def test_health_and_docs(server: Server, online: Online) -> None:
     assert b"POST /get-online-features" in page.body
 
 
+def test_the_document_lists_every_status() -> None:
+    always = {"200", "400", "408", "413", "431", "500"}
+    more = {
+        "/get-online-features": {"401", "403", "404", "422", "503"},
+        "/push": {"401", "403", "404", "422", "503"},
+        "/health": {"403", "503"},
+        "/metrics": {"401", "403", "503"},
+    }
+    found = {
+        path: {*operation["responses"]}
+        for path, methods in document()["paths"].items()
+        for operation in methods.values()
+    }
+    assert found == {path: always | each for path, each in more.items()}
+
+
 def test_metrics(server: Server) -> None:
     def read() -> dict[tuple[str, ...], float]:
         text = server.ask("GET", "/metrics").body.decode()
@@ -236,6 +254,7 @@ def test_metrics(server: Server) -> None:
     cells = {s: grown("fstore_feature_values_total", s, "stats") for s in ("PRESENT", "NULL_VALUE")}
     assert cells == {"PRESENT": 1, "NULL_VALUE": 1}
     assert grown("fstore_feature_values_total", "NOT_FOUND", "stats") == 1
+    assert after["fstore_store_up",] == 1
     assert after["fstore_generation",] == 1
     assert after["fstore_view_age_seconds", "stats"] > 0
 
@@ -385,7 +404,8 @@ def test_stopping_finishes_what_is_asked(online: Online, tmp_path: Path) -> None
     with serving(online.directory, log=tmp_path / "log") as server:
         body = json.dumps({"entities": {"k": [1]}, "features": ["stats:x"]}).encode()
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
-            head = f"POST /get-online-features HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}"
+            head = "POST /get-online-features HTTP/1.1\r\nHost: localhost"
+            head += f"\r\nContent-Length: {len(body)}"
             client.sendall(head.encode() + b"\r\n\r\n" + body[:10])
             time.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)
@@ -410,12 +430,24 @@ def test_it_does_not_start_where_it_should_not(online: Online) -> None:
     assert "for anybody who can reach it: no key is set" in refused(directory, "--host", "0.0.0.0")
     said = refused(directory, FSTORE_READ_KEY="short")
     assert "server.keys (FSTORE_READ_KEY): FSTORE_READ_KEY must hold at least 16 ASCII" in said
+    said = refused(directory, FSTORE_READ_KEY=WRITE, FSTORE_WRITE_KEY=WRITE)
+    assert "server.keys (FSTORE_WRITE_KEY): FSTORE_WRITE_KEY holds the same key as FSTORE" in said
+    assert "give each a key of its own." in said
+    assert WRITE not in said
     (directory / "fstore.yml").write_text("server: {keys: [{name: a, key: {env: NOT_SET}}]}\n")
     try:
         said = refused(directory)
     finally:
         (directory / "fstore.yml").unlink()
     assert "server.keys (a): environment variable NOT_SET is not set." in said
+    two = "[{name: a, key: {env: A}}, {name: b, key: {env: B}, rights: [write]}]"
+    (directory / "fstore.yml").write_text(f"server: {{keys: {two}}}\n")
+    try:
+        said = refused(directory, A=READ, B=READ)
+    finally:
+        (directory / "fstore.yml").unlink()
+    assert "server.keys (b): B holds the same key as A of a" in said
+    assert READ not in said
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

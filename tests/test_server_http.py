@@ -53,7 +53,7 @@ def server(online: Online) -> Iterator[Server]:
 
 
 def post(body: bytes = BODY, *headers: str, path: str = "/get-online-features") -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *headers]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
@@ -88,7 +88,7 @@ def test_requests_that_come_at_once_are_answered_in_order(server: Server) -> Non
 
 
 def test_forms_of_requests(server: Server) -> None:
-    head = b"POST /get-online-features HTTP/1.1\r\nHost: a\r\n"
+    head = b"POST /get-online-features HTTP/1.1\r\nHost: localhost\r\n"
     chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n"
     parts = (5, BODY[:5], len(BODY) - 5, BODY[5:])
     assert ANSWER in said(server, head + chunked % parts, ANSWER)
@@ -99,7 +99,7 @@ def test_forms_of_requests(server: Server) -> None:
     old = said(server, post().replace(b"HTTP/1.1", b"HTTP/1.0"))  # it closes
     assert b"connection: close" in old
     assert b"connection: close" in said(server, post(BODY, "Connection: close"))
-    only_head = said(server, b"HEAD /docs HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    only_head = said(server, b"HEAD /docs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert only_head.endswith(b"\r\n\r\n")
     assert b"content-length: 0" not in only_head
     assert b"\r\ndate: " in only_head
@@ -161,7 +161,7 @@ def test_whole_numbers_of_any_size_are_read_exactly(server: Server) -> None:
 
 def test_pages_of_other_hosts_may_not_ask_without_keys(server: Server) -> None:
     asked = {"entities": {"k": [1]}, "features": ["stats:x"]}
-    for origin in ("http://evil.example", "http://[", "null"):
+    for origin in ("http://evil.example", "http://[", "null", "", "localhost", "http://"):
         found = server.ask("POST", "/get-online-features", asked, Origin=origin)
         assert (found.status, found.json()["detail"]) == (
             403,
@@ -169,6 +169,26 @@ def test_pages_of_other_hosts_may_not_ask_without_keys(server: Server) -> None:
         )
     own = f"http://localhost:{server.port}"
     assert server.ask("POST", "/get-online-features", asked, Origin=own).status == 200
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200)):
+        found = server.ask("POST", "/get-online-features", asked, Sec_Fetch_Site=site)
+        assert found.status == status
+        assert server.ask("GET", "/metrics", Sec_Fetch_Site=site).status == status
+    assert server.ask("GET", "/metrics", Sec_Fetch_Site="none").status == 200
+    assert server.ask("GET", "/docs", Sec_Fetch_Site="cross-site").status == 200  # a link to it
+
+
+def test_names_of_other_hosts_lead_nowhere_without_keys(server: Server) -> None:
+    evil = (f"evil.example:{server.port}", "evil.example", "127.0.0.1.evil.example", "[", "::1")
+    for host in (*evil, "localhost.evil", "127.0.0.1@evil", "localhost:x@evil"):
+        for path in ("/metrics", "/health", "/docs"):
+            found = server.ask("GET", path, Host=host)
+            assert (found.status, path) == (403, path)
+            assert "127.0.0.1" in found.json()["detail"]
+        found = server.ask("POST", "/get-online-features", {}, Host=host)
+        assert found.status == 403
+    for host in ("localhost", "LocalHost:1", "127.0.0.1", "127.0.0.1:80", "[::1]:6566", "[::1]"):
+        assert server.ask("GET", "/metrics", Host=host).status == 200, host
+    assert b"200 OK" in said(server, b"GET /health HTTP/1.0\r\n\r\n")
 
 
 class Broken:

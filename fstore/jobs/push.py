@@ -2,6 +2,7 @@
 
 push(project, store, feature_view, rows, to="online", *, now) -> Pushed
 delete(project, store, feature_view, entity_rows, *, now) -> Deleted
+published(store, feature_view) -> (view, columns): what a push of it has
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def push(
     """
     if to not in TO:
         raise RequestError(f"to={to!r} is none of {listed(TO)}.")
-    view, columns = _published(store, feature_view)
+    view, columns = published(store, feature_view)
     given = pushable(view, columns, rows, micros(utc_instant(now, "what the clock gives")))
     file = temporary = None
     if to != "online":
@@ -98,14 +99,18 @@ def delete(
     Pushes that arrived before are refused from now on. A later materialize that finds the key in
     the source brings it back: delete it there, too. Raises as :func:`push` does.
     """
-    view, columns = _published(store, feature_view)
+    view, columns = published(store, feature_view)
     entry = deletion(view, columns, entity_rows, micros(utc_instant(now, "what the clock gives")))
     if entry.count:
         store.append(entry, project.settings.lock_timeout)
     return Deleted(view.reference, entry.count)
 
 
-def _published(store: OnlineStore, name: str) -> tuple[FeatureView, tuple[Column, ...]]:
+def published(store: OnlineStore, name: str) -> tuple[FeatureView, tuple[Column, ...]]:
+    """Return a view and the columns of its relation as the store has them.
+
+    Raises UnknownNameError and NotMaterializedError.
+    """
     generation = store.generation()
     if generation is None:
         raise NothingPublishedError()

@@ -84,11 +84,11 @@ def _decimal(read: Callable[[Any], Any], width: int, scale: int) -> Callable[[An
         found: Decimal | None = read(value)
         if found is None:
             return None
-        if isinstance(value, float):  # the engine rounds what a float is, not what it is shown as
-            found = Decimal(int(half_away(value * power))).scaleb(-scale)
         try:
+            if isinstance(value, float):  # the engine rounds what it is, not what it is shown as
+                found = Decimal(int(half_away(value * power))).scaleb(-scale)
             return found.quantize(unit, context=context)
-        except InvalidOperation:
+        except (InvalidOperation, OverflowError):
             raise NotAKeyError(
                 f"give a number of at most {width - scale} digits before the point"
             ) from None

@@ -129,6 +129,8 @@ def _text_bytes(value: Any) -> bytes | None:
 def _decimal_bytes(width: int, scale: int, value: Decimal | None) -> bytes | None:
     if value is None:
         return None
+    if value and not -scale <= value.adjusted() < width:
+        return None
     with localcontext(Context(prec=1000)):  # what is asked may have more digits than any type
         units = value.scaleb(scale)
         if units != units.to_integral_value() or abs(units) >= Decimal(10) ** width:

@@ -78,7 +78,7 @@ def _parser(kind: str) -> Callable[[Any], Any]:
         return _integer
     if kind in FLOATS:
         return _float
-    if kind.startswith("DECIMAL"):
+    if kind.startswith("DECIMAL") and not kind.endswith("]"):
         return _decimal
     if kind == "VARCHAR" or kind.startswith("ENUM("):
         return _text
@@ -182,4 +182,9 @@ def _aware(value: Any) -> datetime:
         moment = datetime.combine(value, time.min)
     if not isinstance(moment, datetime):
         raise NotAKeyError("give a time, as in 2013-01-31T12:00:00")
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise NotAKeyError("give a time that is of the years 1 to 9999 in UTC") from None

@@ -61,7 +61,7 @@ class Statement:
             cells = [to_arrow(each, kind) for each, kind in zip(given, kinds, strict=True)]
             names = [f"c{place}" for place in range(len(cells))]
             answer = in_memory.many(self._of_many, GIVEN, pa.table(cells, names))
-        except (duckdb.Error, pa.ArrowException) as error:
+        except (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             said = " ".join(str(error).partition("\n")[0].split()).rstrip(".")
             raise RequestError(
                 f"{self.view.name} ({self.view.file}) cannot be computed for these rows. "

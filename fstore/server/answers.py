@@ -28,6 +28,7 @@ from fstore.online.response import (
 from fstore.server.encoding import (
     NO_TIME,
     NUMBERS,
+    keys_as_json,
     may_have_null,
     nones,
     times_as_json,
@@ -189,7 +190,7 @@ class _Rows:
 
 
 def _key_result(kind: str, values: Sequence[Any]) -> tuple[bytes, ...]:
-    text, rows = values_as_json(kind, values), len(values)
+    text, rows = keys_as_json(kind, values), len(values)
     if not may_have_null(text):
         return _OPEN, text, _statuses(bytes(rows))[0], _no_times(rows)
     missing = nones(values)

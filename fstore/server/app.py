@@ -17,7 +17,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -25,8 +24,9 @@ from fstore.errors import FstoreError, NothingPublishedError, NotMaterializedErr
 from fstore.online.response import OnlineResponse
 from fstore.project.serving import Limits
 from fstore.server import metrics
-from fstore.server.access import LOOPBACK, Access
+from fstore.server.access import Access, refuse_other_hosts, refuse_other_pages
 from fstore.server.answers import Answers
+from fstore.server.decoding import rows_of
 from fstore.server.encoding import stamp
 from fstore.server.hub import Found, Reply, Request
 from fstore.server.journal import Journal
@@ -40,6 +40,7 @@ _LOGGED = 200  # characters of a path
 _AT_ONCE = 500  # rows of a read that is not worth a thread
 _LIGHT = 16  # rows of a read that other reads may follow before it is answered: it stays in caches
 _AWAY = "The online store cannot be read or written now; try again. The server's log has the reason"
+_PATIENCE = 1.0  # seconds that counts wait for what the store has to say beside them
 _THREADS = 16  # for reads, and as many for pushes: neither keeps the other waiting
 
 
@@ -70,10 +71,12 @@ class App:
         self, store: FeatureStore, access: Access, limits: Limits, *, reads_block: bool
     ) -> None:
         self._store, self._access, self._limits = store, access, limits
+        self._is_open = not access.keys
         self._answers, self.journal = Answers(), Journal()
         self._at_once = -1 if reads_block else _AT_ONCE
         self._readers = ThreadPoolExecutor(_THREADS, "reads")
         self._writers = ThreadPoolExecutor(_THREADS, "pushes")
+        self._counters = ThreadPoolExecutor(1, "counts")  # which no store keeps waiting
         self._documents = orjson.dumps(document()), page()
         self._routes: Mapping[str, Route] = {
             "/get-online-features": Route("POST", "read", self._get_online_features),
@@ -100,8 +103,11 @@ class App:
     def _begin(self, asked: _Asked) -> None:
         request = asked.request
         route = self._route(request)
+        if self._is_open:
+            refuse_other_hosts(request.headers)
+            if route.right:
+                refuse_other_pages(request.headers)
         if route.right:
-            self._refuse_browsers(request)
             authorization = request.headers.get(b"authorization", b"")
             asked.holder = self._access.holder(authorization, route.right)
         found = route.handle(request.body)
@@ -187,18 +193,6 @@ class App:
             raise RefusedError(405, f"{request.path} takes {route.method}, not {method}.")
         return route
 
-    def _refuse_browsers(self, request: Request) -> None:
-        """Without keys, a page that a browser on this host shows could ask and push, too."""
-        origin = request.headers.get(b"origin")
-        if origin is None or self._access.keys:
-            return
-        try:
-            host = urlsplit(origin.decode(errors="replace")).hostname
-        except ValueError:
-            host = None
-        if host not in LOOPBACK:
-            raise RefusedError(403, "Without keys, pages of other hosts may not ask.")
-
     def _get_online_features(self, body: bytes) -> FeaturesAsked | Awaitable[Reply]:
         asked = features_asked(body, self._limits.rows)
         if asked.rows <= self._at_once:
@@ -218,7 +212,9 @@ class App:
         pushed = rows_pushed(body, self._limits.rows)
 
         def push() -> Reply:
-            done = self._store.push(*pushed)
+            view, columns = self._store.published(pushed.view)
+            rows = rows_of(view, columns, pushed.rows)
+            done = self._store.push(pushed.view, rows, pushed.to)
             counts = {"rows": done.rows, "refused": done.refused}
             return Reply(200, orjson.dumps(counts), rows=done.rows)
 
@@ -247,9 +243,21 @@ class App:
         health = {"ready": True, "generation": found.generation, "views": views}
         return Reply(200, orjson.dumps(health))
 
-    def _metrics(self, _: bytes) -> Awaitable[Reply]:
-        status = self._store.status
-        return _in(self._readers, lambda: Reply(200, metrics.exposition(status), _TEXT))
+    async def _metrics(self, _: bytes) -> Reply:
+        """The counts are there whether or not the store is."""
+        found, is_up = None, False
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                loop = asyncio.get_running_loop()
+                found = await loop.run_in_executor(self._readers, self._store.status)
+            is_up = True
+        except TimeoutError as error:
+            self.journal.error(str(error) or f"The online store says nothing for {_PATIENCE:g} s.")
+        except FstoreError as error:
+            self.journal.error(str(error))
+        return await _in(
+            self._counters, lambda: Reply(200, metrics.exposition(found, is_up), _TEXT)
+        )
 
     def _openapi(self, _: bytes) -> Reply:
         return Reply(200, self._documents[0])

@@ -20,7 +20,10 @@ NUMBERS = frozenset({"BIGINT", "INTEGER", "FLOAT", "DOUBLE", "BOOLEAN"})  # as J
 _PLAIN = NUMBERS | {"VARCHAR"}
 _FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _ENDS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
-_WHOLE_JSON = 2**64  # beyond it orjson has no number
+_INTEGERS = frozenset({"BIGINT", "INTEGER"})  # of NUMBERS
+_LEAST, _BEYOND = -(2**63), 2**63  # of integers that are numbers in an answer: many readers' most
+_DIGITS = len(str(_BEYOND))
+_LONG = 100  # digits, more than a decimal has: of a key that no row has
 _TIMES = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 _FEW = 8  # times, from which on an array of them is made sooner than they are one by one
 
@@ -32,6 +35,24 @@ def values_as_json(kind: str, values: Sequence[Any]) -> bytes:
     """
     plain = values if kind in _PLAIN else [_plain_or_none(value) for value in values]
     return orjson.dumps(plain)[1:-1]
+
+
+def keys_as_json(kind: str, values: Sequence[Any]) -> bytes:
+    """Return the same for keys as they were asked: integers beyond 63 bits, which no row has, too.
+
+    Their length tells most of the time that there are none.
+    """
+    try:
+        text = values_as_json(kind, values)
+    except TypeError:  # beyond 64 bits
+        return orjson.dumps([_plain(value) for value in values])[1:-1]
+    if (
+        kind in _INTEGERS
+        and len(text) >= _DIGITS + 2 * (len(values) - 1)
+        and max(filter(None, values), default=0) >= _BEYOND
+    ):
+        return orjson.dumps([_plain(value) for value in values])[1:-1]
+    return text
 
 
 def may_have_null(text: bytes) -> bool:
@@ -63,14 +84,16 @@ def times_as_json(times: Sequence[int | None]) -> bytes:
 
 
 def stamp(instant: datetime) -> str:
-    """Return an instant as RFC 3339 with microseconds; a naive one is in UTC.
+    """Return an instant as RFC 3339 with microseconds, or all it has; a naive one is in UTC.
 
     >>> stamp(datetime(2024, 1, 2, 3, 4, 5, 6))
     '2024-01-02T03:04:05.000006Z'
     """
     if instant.tzinfo is not None and instant.tzinfo is not UTC:
         instant = instant.astimezone(UTC)
-    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    # What pandas has for nanoseconds knows of them.
+    unit = "nanoseconds" if hasattr(instant, "nanosecond") else "microseconds"
+    return instant.replace(tzinfo=None).isoformat(timespec=unit) + "Z"
 
 
 def _finite(value: float | None) -> float | str | None:
@@ -90,7 +113,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool | str | None):
         return value
     if isinstance(value, int):
-        return value if abs(value) < _WHOLE_JSON // 2 else str(value)
+        return value if _LEAST <= value < _BEYOND else str(value)
     if isinstance(value, float):
         return _finite(value)
     if isinstance(value, datetime):
@@ -98,11 +121,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return str(value)
+        return f"{value:f}" if abs(value.adjusted()) < _LONG else str(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_as_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return str(value)
+
+
+def _as_key(key: Any) -> str:
+    """Return a MAP's key, which JSON has as text only."""
+    plain = _plain(key)
+    return plain if isinstance(plain, str) else orjson.dumps(plain).decode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -69,13 +69,18 @@ def count_values(view: str, counts: Sequence[int]) -> None:
 
 
 class _Freshness(Collector):
-    """Reads the status of the store at each scrape."""
+    """What is online, as the store says; where it says nothing, that it does not."""
 
-    def __init__(self, status: Callable[[], Status | None]) -> None:
-        self._status = status
+    def __init__(self, status: Status | None, is_up: bool) -> None:
+        self._status, self._is_up = status, is_up
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        found = self._status()
+        yield GaugeMetricFamily(
+            "fstore_store_up", "Whether the online store can be read: 1, else 0", value=self._is_up
+        )
+        if not self._is_up:
+            return
+        found = self._status
         generation = GaugeMetricFamily("fstore_generation", "The generation that is online")
         generation.add_metric([], found.generation if found else 0)
         yield generation
@@ -87,9 +92,12 @@ class _Freshness(Collector):
         yield age
 
 
-def exposition(status: Callable[[], Status | None]) -> bytes:
-    """Return the metrics of all processes in Prometheus' text format."""
+def exposition(status: Status | None, is_up: bool) -> bytes:
+    """Return the metrics of all processes in Prometheus' text format.
+
+    ``status`` is what the store says is online; it is not ``is_up`` where it cannot be read.
+    """
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    registry.register(_Freshness(status))
+    registry.register(_Freshness(status, is_up))
     return generate_latest(registry)

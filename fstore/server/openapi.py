@@ -80,13 +80,19 @@ _COUNTS = {
     "properties": {"rows": {"type": "integer"}, "refused": {"type": "integer"}},
 }
 _REFUSALS = {
+    "400": "what is no request in HTTP/1.1",
     "401": "no known key",
-    "403": "the key has not this right",
-    "404": "an unknown name",
+    "403": "the key has not this right; without keys: another host's name, or a page of one",
+    "404": "an unknown name; of a view, a feature or a service as Feast has it: a JSON string that "
+    "holds JSON, with module, class and message",
+    "408": "a request that was not whole in time",
     "413": "a body or a number of rows that is too big",
     "422": "a request that cannot be answered as asked",
-    "503": "nothing is published yet, or not answered in time",
+    "431": "headers that are too long",
+    "500": "a failure, of which the server's log has more under the request's id",
+    "503": "nothing is published yet, the store is out of reach, or not answered in time",
 }
+_OF_ALL = ("400", "408", "413", "431", "500")  # of what any path may answer
 
 
 def document() -> dict[str, Any]:
@@ -109,7 +115,8 @@ def document() -> dict[str, Any]:
                     "summary": "Whether there is something to read, and how old it is",
                     "responses": {
                         "200": _json("Ready", {"type": "object"}),
-                        "503": _json("Not ready", {"type": "object"}),
+                        **_refusals(*_OF_ALL, "403"),
+                        "503": _json("Not ready, or not answered in time", {"type": "object"}),
                     },
                 }
             },
@@ -119,8 +126,7 @@ def document() -> dict[str, Any]:
                     "security": [{}, {"key": []}],
                     "responses": {
                         "200": {"description": "Metrics", "content": {"text/plain": {}}},
-                        "401": _ERROR,
-                        "403": _ERROR,
+                        **_refusals(*_OF_ALL, "401", "403", "503"),
                     },
                 }
             },
@@ -129,17 +135,20 @@ def document() -> dict[str, Any]:
 
 
 def _post(summary: str, asked: dict[str, Any], answered: dict[str, Any]) -> dict[str, Any]:
-    refusals = {
-        status: {**_ERROR, "description": f"{_ERROR['description']}: {meaning}"}
-        for status, meaning in _REFUSALS.items()
-    }
     return {
         "post": {
             "summary": summary,
             "security": [{}, {"key": []}],
             "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
-            "responses": {"200": _json("Done", answered), **refusals},
+            "responses": {"200": _json("Done", answered), **_refusals(*_REFUSALS)},
         }
+    }
+
+
+def _refusals(*statuses: str) -> dict[str, Any]:
+    return {
+        status: {**_ERROR, "description": f"{_ERROR['description']}: {_REFUSALS[status]}"}
+        for status in sorted(statuses)
     }
 
 

@@ -15,6 +15,8 @@ from fstore.errors import (
     LockTimeoutError,
     NotMaterializedError,
     OnlineStoreError,
+    OutOfMemoryError,
+    QueryError,
     RequestError,
     UnknownNameError,
 )
@@ -40,7 +42,8 @@ def refusal_of(error: FstoreError) -> tuple[int, bytes]:
     """Return status and body for an error of the store."""
     if isinstance(error, UnknownNameError):
         return 404, _detail(error.sentence, _FEAST.get(error.kind))
-    if isinstance(error, RequestError):
+    # Of a read, a QueryError is a value that cannot be computed: a sum that its type cannot hold.
+    if isinstance(error, RequestError | QueryError) and not isinstance(error, OutOfMemoryError):
         return 422, _detail(error.sentence)
     if isinstance(error, NotMaterializedError | LockTimeoutError | OnlineStoreError):
         return 503, _detail(error.sentence)
