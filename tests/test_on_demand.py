@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from fstore import DeclarationError, FeatureStore, OnDemandError, RequestError, SpineError
 from fstore.cli import main
+from fstore.compile.functions import Call, Functions
 from fstore.compile.row_local import read
 from fstore.manifest import load_registry
+from fstore.offline import on_demand as offline_on_demand
 from fstore.offline.on_demand import engine, refused_calls
 from tests.harness import Service, View, make_project, node, on_demand
 
@@ -134,7 +137,151 @@ def test_functions_of_one_row_are_not(expression: str) -> None:
         assert list(refused_calls(connection, sql)) == []
 
 
+# Of functions of zoned times, DuckDB 2.0.0 says that they are consistent, 2.0.1 that they are so
+# within a query, and of a few that ask the clock the same: what is refused is the same.
+
+ZONED = [
+    "date_diff('hour', stats__event_timestamp, event_timestamp)",
+    "hour(event_timestamp)",
+    "hour(timestamp '2020-01-01 05:00:00')",
+    "year(event_timestamp)",
+    "date_part('dow', event_timestamp)",
+    "date_trunc('day', event_timestamp)",
+    "event_timestamp at time zone 'UTC'",
+    "t at time zone 'Europe/Berlin'",
+    "age(event_timestamp, stats__event_timestamp)",
+    "event_timestamp - stats__event_timestamp",
+    "event_timestamp - interval 1 day",
+    "strftime(event_timestamp, '%H')",
+    "time_bucket(interval 1 hour, event_timestamp)",
+    "make_timestamptz(2020, 7, 1, 0, 0, 0.0)",
+    "generate_series(stats__event_timestamp, event_timestamp, interval 1 day)",
+    "last_day(event_timestamp)",
+]
+OF_THE_MOMENT = [
+    "now()",
+    "get_current_time()",
+    "get_current_timestamp()",
+    "transaction_timestamp()",
+    "current_localtime()",
+    "current_localtimestamp()",
+    "age(event_timestamp)",
+    "random()",
+    "gen_random_uuid()",
+    "nextval('s')",
+    "current_setting('TimeZone')",
+    "getvariable('v')",
+    "current_database()",
+    "txid_current()",
+]
+RELEASES = ["of this process", "2.0.0", "2.0.1"]
+
+
+def catalog(connection: duckdb.DuckDBPyConnection, release: str) -> list[Any]:
+    """Return the engine's list of its functions, the stability of some as in a release."""
+    rows = connection.execute(
+        "SELECT function_name, function_type, stability, parameter_types::VARCHAR[], return_type "
+        "FROM duckdb_functions() WHERE database_name = 'system'"
+    ).fetchall()
+    found: dict[str, tuple[str, list[str], list[dict[str, Any]]]] = {}
+    for name, kind, said, takes, returns in rows:
+        _, kinds, others = found.setdefault(name, (name, [], []))
+        kinds.append(kind)
+        stability = said
+        of_a_zone = takes and any(
+            str(it).startswith(("TIMESTAMP WITH", "TIMESTAMPTZ", "TIME WITH"))
+            for it in (*takes, returns)
+        )
+        if kind == "scalar" and (of_a_zone or name.startswith("current_localtime")):
+            within = release == "2.0.1"
+            stability = "CONSISTENT_WITHIN_QUERY" if within else "CONSISTENT"
+        if stability not in (None, "CONSISTENT"):
+            others.append({"stability": stability, "parameters": takes, "returns": returns})
+    return [(name, kinds, others or None) for name, kinds, others in found.values()]
+
+
+@pytest.fixture(params=RELEASES)
+def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What DuckDB says of its functions is as in a release, whichever is installed."""
+    known = []
+    if request.param != RELEASES[0]:
+        with engine() as connection:
+            known.append(Functions.of(catalog(connection, request.param)))
+    monkeypatch.setattr(offline_on_demand, "_catalog", known)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("expression", ZONED)
+def test_functions_of_zoned_times_are_fixed_by_the_zone(release: str, expression: str) -> None:
+    sql = f"select {expression} as m from inputs"
+    assert read(sql)[1] == ()
+    with engine() as connection:
+        assert list(refused_calls(connection, sql)) == []
+
+
+def test_the_example_of_the_docs_is_accepted(release: str) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "concepts.md").read_text(encoding="utf-8")
+    block = text.partition("<!-- file: models/usage_now.sql -->")[2].split("```")[1]
+    sql = "select" + block.partition("select")[2]
+    assert "date_diff(" in sql
+    assert read(sql)[1] == ()
+    with engine() as connection:
+        assert list(refused_calls(connection, sql)) == []
+
+
+@pytest.mark.parametrize("call", OF_THE_MOMENT)
+def test_functions_of_the_moment_or_the_session_are_refused(release: str, call: str) -> None:
+    with engine() as connection:
+        (reason,) = refused_calls(connection, f"select {call} as m from inputs")
+    assert "which gives another value at another time or in another session" in reason
+
+
+def test_an_overload_that_no_zone_fixes_is_refused() -> None:
+    takes = {"parameters": ["TIMESTAMP WITH TIME ZONE"], "returns": "BIGINT"}
+    rows = [
+        ("other", ["scalar"], [takes | {"stability": "VOLATILE"}]),
+        ("within", ["scalar"], [takes | {"stability": "CONSISTENT_WITHIN_QUERY"}]),
+        (
+            "both",
+            ["scalar"],
+            [
+                takes | {"stability": "CONSISTENT_WITHIN_QUERY"},
+                {"stability": "CONSISTENT_WITHIN_QUERY", "parameters": ["DATE"], "returns": "DATE"},
+            ],
+        ),
+    ]
+    made = [Call(name, 1, f"{name}(t)") for name, _, _ in rows]
+    assert [it.split()[0] for it in Functions.of(rows).refused(made)] == ["other(t)", "both(t)"]
+
+
 # A view within a project.
+
+
+def test_zoned_times_are_in_utc_whatever_the_profile_says(tmp_path: Path, release: str) -> None:
+    cells = ", ".join(f"{expression} as m{n}" for n, expression in enumerate(ZONED))
+    sql = f"select event_timestamp::timestamp as t, {cells} from inputs"
+    store = make(tmp_path, on_demand("od", sql, inputs=["stats:x"]))
+    profile = tmp_path / "project" / "profiles.yml"
+    profile.write_text(profile.read_text().replace("TimeZone: UTC", "TimeZone: Asia/Tokyo"))
+    at = pd.DataFrame({"k": [1], "event_timestamp": [pd.Timestamp("2024-01-03 04:30", tz="UTC")]})
+    for fresh in (store, FeatureStore(tmp_path / "project")):
+        (trained,) = fresh.get_historical_features(at, ["od"]).to_arrow().to_pylist()
+        assert (trained["m0"], trained["m1"], trained["m2"]) == (52, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "event_timestamp::timetz at time zone 'Europe/Berlin'",
+        "timezone('Europe/Berlin', event_timestamp::timetz)",
+        "list_transform([event_timestamp::timetz], lambda e: e at time zone 'Europe/Berlin')",
+    ],
+)
+def test_a_time_of_day_is_not_moved_to_a_zone(tmp_path: Path, expression: str) -> None:
+    sql = f"select {expression} as m from inputs"
+    store = make(tmp_path, on_demand("od", sql, inputs=["stats:x"]))
+    said = sentence(store, ["od"])
+    assert "moves a TIME WITH TIME ZONE by the zone's offset at the time at which a query" in said
 
 
 def sentence(store: FeatureStore, features: list[str], spine: Any = SPINE) -> str:
@@ -369,12 +516,13 @@ def test_settings_that_change_arithmetic_are_warned_of(tmp_path: Path) -> None:
     def warned(*views: View) -> list[str]:
         project = make_project(tmp_path / f"with_{len(views)}", [STATS, *views])
         path = project / "profiles.yml"
-        changed = "TimeZone: UTC\n        integer_division: true"
+        changed = "TimeZone: UTC\n        integer_division: true\n        Calendar: buddhist"
         path.write_text(path.read_text().replace("TimeZone: UTC", changed))
         return [str(it.problem) for it in FeatureStore(project).check() if not it.is_error]
 
-    (warning,) = warned(on_demand("od", "select x / 2 as m from inputs", inputs=["stats:x"]))
-    assert "integer_division: changes what SQL computes in training" in warning
+    found = warned(on_demand("od", "select x / 2 as m from inputs", inputs=["stats:x"]))
+    for setting, warning in zip(("Calendar", "integer_division"), sorted(found), strict=True):
+        assert f"{setting}: changes what SQL computes in training" in warning
     assert warned() == []
 
 

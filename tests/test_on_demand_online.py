@@ -57,7 +57,10 @@ select
   upper(y) as up,
   strftime(event_timestamp, '%H:%M') as at,
   ln(abs(amount) + 1) as log,
-  {'x': x, 'd': d} as both
+  {'x': x, 'd': d} as both,
+  hour(event_timestamp) as hour,
+  date_trunc('day', event_timestamp) as day,
+  event_timestamp at time zone 'Europe/Berlin' as there
 from inputs
 """
 NAMES = [
@@ -75,6 +78,9 @@ NAMES = [
     "at",
     "log",
     "both",
+    "hour",
+    "day",
+    "there",
 ]
 VIEW = on_demand(
     "od",

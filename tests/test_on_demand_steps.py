@@ -19,10 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fstore.compile.computed import Computed
+from fstore.compile.operations import rounded_probes
 from fstore.definitions import Column, OnDemandView, Registry
 from fstore.errors import OnDemandError, RequestError
 from fstore.offline.on_demand import typed_view
+from fstore.online import in_memory, on_demand
 from fstore.online.on_demand import Evaluator, evaluator
+from fstore.online.rounding import PROBES, WAYS, way_of
 
 EXAMPLES = int(os.environ.get("FSTORE_STEPS", "120"))
 FIELDS = (
@@ -133,6 +136,7 @@ def expressions(kind: str, depth: int) -> st.SearchStrategy[str]:
             made("sqrt({})", "float"),
             made("round({})", "float"),
             made("round({}, 2)", "float"),
+            made("round({}, 1)", "float"),
             made("{}::double", "whole"),
             made("epoch({})", "time"),
         ],
@@ -308,6 +312,45 @@ def test_each_operation_at_the_edges_of_its_types(expression: str) -> None:
     theirs = found.every.columns(rows)[0]
     wrong = [each for each in zip(mine, theirs, rows, strict=True) if not same(*each[:2])]
     assert wrong == []
+
+
+@given(
+    st.one_of(
+        st.floats(),
+        st.floats(-1000, 1000),
+        st.integers(-(10**6), 10**6).map(lambda n: n / 200),  # many are halves but for a last bit
+        st.integers(-(10**17), 10**17).map(lambda n: n / 2_000_000),
+    ),
+    st.sampled_from((0, 1, 2, 6, 12, 15)),
+)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_rounding_to_digits_is_as_this_release_of_duckdb_does_it(value: float, digits: int) -> None:
+    way = on_demand._way_to_round()
+    assert way is not None
+    (theirs,) = in_memory.one(rounded_probes([(value, digits)]), [value])
+    mine = WAYS[way](digits)(value)
+    assert same(mine, theirs), f"{value!r} to {digits} digits: {mine!r} here, {theirs!r} there"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_to_round_is_told_by_its_answers(way: str) -> None:
+    answers = [WAYS[way](digits)(value) for value, digits in PROBES]
+    assert way_of(answers) == way
+    assert WAYS[way](2)(0.015) == (0.02 if way == "round_product" else 0.01)
+    assert way_of([answers[0] + 1, *answers[1:]]) is None
+
+
+def test_where_duckdb_rounds_in_a_way_not_known_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(on_demand, "_way_to_round", lambda: None)
+    found = settled("round(x, 2)")
+    assert found is not None
+    assert found.functions == (None,)
+    assert found.why["z"].startswith("ROUND(x, 2) is not computed without it")
+    found = settled("round(x)")
+    assert found is not None
+    assert found.functions != (None,)
 
 
 IN_PROCESS = (

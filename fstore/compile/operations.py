@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from sqlglot import exp
 
+from fstore.compile.sql import render
 from fstore.compile.steps import INT_RANGES, Apply, Constant, Step
 
 TIME = "TIMESTAMP WITH TIME ZONE"
@@ -136,13 +137,26 @@ def among(given: Sequence[Step]) -> Step | None:
     return found
 
 
-def rounded(node: exp.Expr, result: str, given: Step) -> Step | None:
+def rounded(node: exp.Expr, result: str, given: Step, to_digits: str | None) -> Step | None:
+    """Return the step of ROUND; ``to_digits`` is the operation that rounds as the engine does."""
     decimals = node.args.get("decimals")
     text = "0" if decimals is None else str(decimals.this)
     if result != "DOUBLE" or given.type != "DOUBLE" or not (text.isdigit() and int(text) <= 15):
         return None
-    name = "round" if decimals is None else "round_to"
-    return Apply(name, (given,), result, option=int(text))
+    name = "round" if decimals is None else to_digits
+    return Apply(name, (given,), result, option=int(text)) if name else None
+
+
+def rounded_probes(probes: Sequence[tuple[float, int]]) -> str:
+    """Return the query that rounds doubles, bound as ``$1``, ``$2``, ..., to so many digits."""
+    values = [
+        exp.Round(
+            this=exp.cast(exp.Placeholder(this=str(place)), "DOUBLE"),
+            decimals=exp.Literal.number(digits),
+        )
+        for place, (_, digits) in enumerate(probes, start=1)
+    ]
+    return render(exp.Select(expressions=values))
 
 
 def cast(result: str, given: Step) -> Step | None:

@@ -46,7 +46,7 @@ class Apply:
     operation: str
     arguments: tuple[Step, ...]
     type: str
-    option: int = 0  # of round: digits; of micros_diff: the unit in microseconds
+    option: int = 0  # of rounding: digits; of micros_diff: the unit in microseconds
 
 
 Step: TypeAlias = Read | Constant | Apply

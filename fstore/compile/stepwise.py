@@ -70,10 +70,15 @@ class Alone:
         """Return the query whose DESCRIBE tells the types of the parts, in their order."""
         return typed_expressions(self.text, self.inputs, list(self.within.values()))
 
-    def steps(self, types: Sequence[str]) -> tuple[dict[str, Step], dict[str, str]]:
-        """Return the features as steps, given the types of the parts; why the others are not."""
+    def steps(
+        self, types: Sequence[str], to_digits: str | None
+    ) -> tuple[dict[str, Step], dict[str, str]]:
+        """Return the features as steps, given the types of the parts; why the others are not.
+
+        ``to_digits`` is the operation that rounds to digits as the engine does, if there is one.
+        """
         places = {column.name.casefold(): place for place, column in enumerate(self.inputs)}
-        made = _Steps(places, dict(zip(self.within, types, strict=True)))
+        made = _Steps(places, dict(zip(self.within, types, strict=True)), to_digits)
         found, why = {}, dict(self.why)
         for name, expression in self.expressions.items():
             try:
@@ -185,6 +190,7 @@ class _Steps:
 
     places: Mapping[str, int]
     types: Mapping[str, str]
+    to_digits: str | None
 
     def of(self, node: exp.Expr) -> Step:
         kind = type(node)
@@ -231,7 +237,7 @@ class _Steps:
             fits = result == "DOUBLE" and (given[0].type == "DOUBLE" or kind is exp.Sqrt)
             return all_as(name, result, given, "DOUBLE") if fits else None
         if kind is exp.Round:
-            return rounded(node, result, given[0])
+            return rounded(node, result, given[0], self.to_digits)
         if kind in _COMPARED:
             return compared(_COMPARED[kind], given)
         if kind in (exp.And, exp.Or, exp.Not):

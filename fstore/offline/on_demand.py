@@ -9,7 +9,16 @@ from dataclasses import replace
 import duckdb
 
 from fstore.compile.computed import input_columns
-from fstore.compile.functions import CATALOG, PARSED, Functions, calls
+from fstore.compile.functions import (
+    BOUND,
+    CATALOG,
+    PARSED,
+    Call,
+    Functions,
+    calls,
+    may_move_times_of_day,
+    moved_times_of_day,
+)
 from fstore.compile.on_demand import of_example, typed_features, typed_request
 from fstore.compile.request import Columns, inputs_of
 from fstore.compile.row_local import selected, unknown_columns
@@ -43,24 +52,29 @@ def typed_view(registry: Registry, columns: Columns, view: OnDemandView) -> OnDe
     """
     text = selected(view)
     with engine() as connection:
-        reasons = [*refused_calls(connection, view.sql)]
+        called = _calls(connection, view.sql)
+        reasons = [*_functions(connection).refused(called)]
         view = replace(view, request=_request(connection, view))
         found = inputs_of(registry, columns, view)
         inputs = input_columns(found, columns)
         reasons += unknown_columns(text, [column.name for column in inputs])
         if reasons:
             raise OnDemandError(view.name, view.file, reasons)
+        typed = typed_features(view, inputs)
         try:
-            features = columns_of_query(connection, typed_features(view, inputs))
+            features = columns_of_query(connection, typed)
         except duckdb.Error as error:
             raise OnDemandError(view.name, view.file, [in_a_line(error)]) from error
-    untyped = [
+        if may_move_times_of_day(called):
+            ((planned,),) = connection.execute(BOUND, [typed]).fetchall()
+            reasons += moved_times_of_day(typed, planned)
+    reasons += [
         f"{column.name} is NULL without a type: write cast(null as <type>) as {column.name}"
         for column in features
         if column.type == '"NULL"'
     ]
-    if untyped:
-        raise OnDemandError(view.name, view.file, untyped)
+    if reasons:
+        raise OnDemandError(view.name, view.file, reasons)
     return replace(view, features=features)
 
 
@@ -82,10 +96,18 @@ _catalog: list[Functions] = []  # of this process's DuckDB, once it was asked
 
 def refused_calls(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
     """Yield why the text may not call what it calls."""
+    return _functions(connection).refused(_calls(connection, sql))
+
+
+def _functions(connection: duckdb.DuckDBPyConnection) -> Functions:
     if not _catalog:
         _catalog.append(Functions.of(connection.execute(CATALOG).fetchall()))
+    return _catalog[0]
+
+
+def _calls(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Call]:
     ((parsed,),) = connection.execute(PARSED, [sql]).fetchall()
-    return _catalog[0].refused(calls(sql, parsed))
+    return calls(sql, parsed)
 
 
 def _request(connection: duckdb.DuckDBPyConnection, view: OnDemandView) -> tuple[Column, ...]:

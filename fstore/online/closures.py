@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from fstore.compile.steps import INT_RANGES, Constant, Read, Step
 from fstore.online.instants import micros
+from fstore.online.rounding import WAYS, half_away
 
 Row: TypeAlias = tuple[Any, ...]
 Function: TypeAlias = Callable[[Row], Any]
@@ -91,25 +92,6 @@ def _finite(of: Callable[[float], int]) -> Callable[[float], float]:
     return lambda a: math.copysign(float(of(a)), a) if math.isfinite(a) else a
 
 
-def half_away(a: float) -> float:
-    """Return a float rounded to a whole number, halves away from zero."""
-    if not math.isfinite(a):
-        return a
-    size = abs(a)
-    below = math.floor(size)
-    return math.copysign(float(below + 1 if size - below >= 0.5 else below), a)
-
-
-def _round_to(digits: int) -> Callable[[float], float]:
-    scale = 10.0**digits
-
-    def rounded(a: float) -> float:
-        found = half_away(a * scale) / scale
-        return found if math.isfinite(found) else a
-
-    return rounded
-
-
 def _micros(at: datetime) -> int:
     if at.year in (1, 9999):  # where times beyond Python's calendar are, too
         raise OverflowError
@@ -172,7 +154,7 @@ _WHOLE: dict[str, Callable[..., int]] = {
     "truth_to_whole": int,
 }
 _WITH_OPTION: dict[str, Callable[[int], Callable[..., Any]]] = {
-    "round_to": _round_to,
+    **WAYS,
     "micros_diff": _crossed,
 }
 

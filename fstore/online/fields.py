@@ -14,8 +14,8 @@ from functools import cache
 from typing import Any
 
 from fstore.compile.steps import INT_RANGES
-from fstore.online.closures import half_away
 from fstore.online.keys import KeyType, NotAKeyError
+from fstore.online.rounding import half_away
 
 _RANGES = INT_RANGES | {"HUGEINT": (-(2**127), 2**127 - 1), "UHUGEINT": (0, 2**128 - 1)}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import duckdb
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from fstore.compile.computed import Computed, input_columns
 from fstore.compile.on_demand import GIVEN, batch, of_one
+from fstore.compile.operations import rounded_probes
 from fstore.compile.request import Columns
 from fstore.compile.steps import INT_RANGES, Step, places_of
 from fstore.compile.stepwise import Alone
@@ -23,6 +24,7 @@ from fstore.definitions import Column, OnDemandView
 from fstore.errors import RequestError
 from fstore.online import in_memory
 from fstore.online.closures import Function, function_of
+from fstore.online.rounding import PROBES, way_of
 from fstore.online.values import arrow_types, to_arrow, to_python
 
 # Types of which a single value goes to and fro without Arrow as it would with it.
@@ -124,5 +126,11 @@ def _steps(
     """Return the features that need no engine as steps, and why the others need it."""
     alone = Alone.of(view, inputs, wanted)
     if not alone.within:
-        return alone.steps([])
-    return alone.steps(in_memory.types_of(alone.types()))
+        return alone.steps([], None)
+    return alone.steps(in_memory.types_of(alone.types()), _way_to_round())
+
+
+@cache
+def _way_to_round() -> str | None:
+    """Return the operation that rounds to digits as this process's DuckDB does."""
+    return way_of(in_memory.one(rounded_probes(PROBES), [value for value, _ in PROBES]))
