@@ -77,9 +77,12 @@ bench-windows: $(VENV)/.bench benchmarks/.venv-feast/.done  ## window features o
 	$(PY) -m benchmarks.windows
 	$(PY) -m benchmarks.windows_report
 
+ONLINE := benchmarks/.data/online/scale-1/project
 .PHONY: bench-online
 bench-online: $(VENV)/.bench benchmarks/.venv-feast/.done  ## the online store and its server against Feast's
 	$(PY) -m benchmarks.online
+	$(PY) -m benchmarks.online_profile $(ONLINE) ten_parquet
+	$(PY) -m benchmarks.online_http_profile $(ONLINE) ten_parquet
 	$(PY) -m benchmarks.online_report
 
 .PHONY: bench-online-windows
