@@ -104,6 +104,16 @@ def test_every_column_that_is_missing(tmp_path: Path) -> None:
     assert len(errors) == 7
 
 
+def test_a_type_that_arrow_lacks(tmp_path: Path) -> None:
+    columns = COLUMNS | {"x": "UHUGEINT", "y": "STRUCT(a UHUGEINT[])", "z": "UHUGEINT"}
+    project = make_project(tmp_path / "p", [View("v", columns, meta=GOOD | {"exclude": ["z"]})])
+    said = found(project)
+    assert said["error"] == []
+    assert ["x is UHUGEINT: " in said["warning"][0], "2^127" in said["warning"][0]] == [True, True]
+    assert "y is STRUCT(a UHUGEINT[]): " in said["warning"][1]
+    assert len(said["warning"]) == 2
+
+
 def test_relations_are_looked_at_each_on_its_own(tmp_path: Path) -> None:
     views = [
         View("gone", COLUMNS, meta=GOOD, built=False),

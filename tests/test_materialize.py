@@ -73,6 +73,33 @@ def test_ttl_is_not_applied_at_the_publish(tmp_path: Path) -> None:
     assert online.statuses(1) == ["OUTSIDE_MAX_AGE"]
 
 
+def of_uhugeint(value: str, kind: str = "UHUGEINT", key: str = "1::BIGINT") -> View:
+    select = f"select {key} as k, timestamp '2024-01-01' as t, {value}::{kind} as x"
+    return View("stats", {}, meta=STATS_META, select=select)
+
+
+TOO_HUGE = (2**127, 2**128 - 1)
+
+
+@pytest.mark.parametrize("value", TOO_HUGE)
+@pytest.mark.parametrize(("kind", "text"), [("UHUGEINT", "{}"), ("UHUGEINT[]", "[{}]")])
+def test_what_arrow_cannot_carry_is_never_another_number(
+    tmp_path: Path, value: int, kind: str, text: str
+) -> None:
+    online = Online(tmp_path, [of_uhugeint(text.format(f"'{value}'::UHUGEINT"), kind)])
+    with pytest.raises(QueryError, match=rf"stats \(models/stats.sql\) cannot .*{value}"):
+        online.materialize()
+    online.change([of_uhugeint("1", key=f"'{value}'::UHUGEINT")])
+    with pytest.raises(QueryError, match=rf"stats \(models/stats.sql\) cannot .*{value}"):
+        online.materialize()
+
+
+def test_a_uhugeint_that_arrow_can_carry(tmp_path: Path) -> None:
+    online = Online(tmp_path, [of_uhugeint("'100000000000000000000'")])
+    online.materialize()
+    assert online.x(1) == [10**20]
+
+
 def test_an_empty_table_gives_no_rows(tmp_path: Path) -> None:
     online = Online(tmp_path, [stats([])])
     assert online.materialize().views[0].rows == 0

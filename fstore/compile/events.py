@@ -12,6 +12,7 @@ from sqlglot import exp
 from fstore.compile.carried import flagged, flags, identity, values
 from fstore.compile.clocks import Clocks, arrives_by_row, stamped
 from fstore.compile.find import ROW
+from fstore.compile.handed import handed
 from fstore.compile.sql import (
     aliased,
     ascending,
@@ -84,7 +85,8 @@ def events(view: FeatureView, columns: tuple[Column, ...], as_of: datetime) -> e
     source = flagged(view, columns, table_of(view.relation))
     rows = subquery_as(stamped(view, columns, tuple(dict.fromkeys((*kept, *by))), source), ROW)
     names = list(dict.fromkeys((*view.join_keys, *kept)))
-    values: list[exp.Expr] = [quoted(name, ROW) for name in names]
+    types = {column.name.casefold(): column.type for column in event_columns(view, columns)}
+    values: list[exp.Expr] = [handed(name, types[name.casefold()], ROW) for name in names]
     values.append(quoted(clocks.event_time, ROW))
     settled = quoted(clocks.recorded or clocks.event_time, ROW)
     values.append(settled if clocks.recorded else aliased(settled, settles))

@@ -14,6 +14,7 @@ from sqlglot import exp
 from fstore.compile.carried import carried, flagged, flags
 from fstore.compile.clocks import Clocks, stamped
 from fstore.compile.find import FOUND, ROW
+from fstore.compile.handed import handed
 from fstore.compile.sql import (
     aliased,
     cte,
@@ -92,7 +93,7 @@ def latest(
         cte(settled, generation.settled(fetched, tied)),
         cte(rows, without_ties(fetched, tied, settled, generation.one)),
     ]
-    stored = [quoted(column.name) for column in stored_columns(view, columns)]
+    stored = [handed(column.name, column.type) for column in stored_columns(view, columns)]
     query = select(stored, exp.table_(rows, quoted=True))
     query.set("with_", exp.With(expressions=ctes))
     return query
