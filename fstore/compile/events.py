@@ -17,6 +17,7 @@ from fstore.compile.sql import (
     aliased,
     ascending,
     instant,
+    is_there,
     over,
     quoted,
     select,
@@ -92,9 +93,8 @@ def events(view: FeatureView, columns: tuple[Column, ...], as_of: datetime) -> e
     values.append(settled if clocks.recorded else aliased(settled, settles))
 
     query = select(values, rows)
-    seen = [
-        quoted(name, ROW).is_(exp.null()).not_() for name in (*view.join_keys, clocks.event_time)
-    ]
+    seen = [is_there(quoted(name, ROW), types[name.casefold()]) for name in view.join_keys]
+    seen.append(is_there(quoted(clocks.event_time, ROW)))
     query.where(*seen, *known(view, clocks, ROW, k), copy=False)
     if view.event_key:
         newest = last_version(view, columns, clocks)

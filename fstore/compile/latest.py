@@ -19,6 +19,7 @@ from fstore.compile.sql import (
     aliased,
     cte,
     instant,
+    is_there,
     joined,
     quoted,
     select,
@@ -135,7 +136,10 @@ class _Generation:
         time = quoted(self.clocks.event_time, ROW)
         keys = [quoted(key, ROW) for key in self.view.join_keys]
         query = select([*keys, aliased(exp.Max(this=time), time.name)], self.rows())
-        never_null = [quoted(name, ROW).is_(exp.null()).not_() for name in self.one]
+        types = {column.name.casefold(): column.type for column in self.columns}
+        never_null = [
+            is_there(quoted(name, ROW), types.get(name.casefold(), "")) for name in self.one
+        ]
         query.where(*never_null, *known(self.view, self.clocks, ROW, self.k.copy()), copy=False)
         groups: list[exp.Expr] = [key.copy() for key in keys]
         if knows_future(self.view) or not keys:
