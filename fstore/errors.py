@@ -225,13 +225,18 @@ class MissingColumnError(RelationError, KeyError):
 
 
 class WrongTypeError(RelationError, TypeError):
-    """A clock of a view is a column that can hold no time."""
+    """A column of a view has a type that cannot serve: a clock's that holds no time, a key's."""
 
-    def __init__(self, view: str, path: str, column: str, role: str, given: str) -> None:
-        super().__init__(
-            f"{view} ({path}): {role} {column} is {given}, which holds no time: cast it to "
-            "TIMESTAMP (or TIMESTAMPTZ, or DATE) in the model."
-        )
+    def __init__(
+        self,
+        view: str,
+        path: str,
+        column: str,
+        role: str,
+        given: str,
+        reason: str = "holds no time: cast it to TIMESTAMP (or TIMESTAMPTZ, or DATE) in the model",
+    ) -> None:
+        super().__init__(f"{view} ({path}): {role} {column} is {given}, which {reason}.")
         self.view = view
         self.column = column
         self.given = given

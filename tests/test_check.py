@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from fstore import FeatureStore, MissingFileError
+from fstore import FeatureStore, MissingFileError, WrongTypeError
 from fstore.cli import main
 from tests.harness import WAREHOUSE, Service, View, make_project
 
@@ -102,6 +102,29 @@ def test_every_column_that_is_missing(tmp_path: Path) -> None:
     ):
         assert sum(words in line for line in errors) == 1, words
     assert len(errors) == 7
+
+
+def test_a_type_that_arrow_lacks(tmp_path: Path) -> None:
+    columns = COLUMNS | {"x": "UHUGEINT", "y": "STRUCT(a UHUGEINT[])", "z": "UHUGEINT"}
+    project = make_project(tmp_path / "p", [View("v", columns, meta=GOOD | {"exclude": ["z"]})])
+    said = found(project)
+    assert said["error"] == []
+    assert ["x is UHUGEINT: " in said["warning"][0], "2^127" in said["warning"][0]] == [True, True]
+    assert "y is STRUCT(a UHUGEINT[]): " in said["warning"][1]
+    assert len(said["warning"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["INTERVAL", "STRUCT(a INTERVAL)"])
+def test_a_key_without_one_form(tmp_path: Path, kind: str) -> None:
+    project = make_project(tmp_path / "p", [View("v", COLUMNS | {"k": kind}, meta=GOOD)])
+    only(found(project)["error"], f"v (models/v.sql): join key k is {kind}, which", "cast it")
+    store = FeatureStore(project)
+    with pytest.raises(WrongTypeError, match=r"join key k .* cast it in the model, to VARCHAR"):
+        store.materialize()
+    with pytest.raises(WrongTypeError, match=r"join key k .* cast it in the model, to VARCHAR"):
+        store.get_historical_features("select interval 1 day as k, now() as t", ["v:x"])
+    project = make_project(tmp_path / "q", [View("v", COLUMNS | {"x": kind}, meta=GOOD)])
+    assert found(project) == {"error": [], "warning": []}  # as a feature it is right
 
 
 def test_relations_are_looked_at_each_on_its_own(tmp_path: Path) -> None:

@@ -21,18 +21,21 @@ BEFORE_TIME = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))
 def store(tmp_path_factory: pytest.TempPathFactory) -> fstore.FeatureStore:
     select = (
         "SELECT 1::BIGINT AS k, TIMESTAMP '2024-01-01' AS t, 'infinity'::DATE AS forever, "
-        "7::UHUGEINT AS small, 340282366920938463463374607431768211455::UHUGEINT AS huge"
+        "7::UHUGEINT AS small"
     )
+    huge = f"{select}, 340282366920938463463374607431768211455::UHUGEINT AS huge"
     meta = {"entities": {"user": "k"}, "event_timestamp": "t"}
     view = View("v", {"k": "BIGINT", "t": "TIMESTAMP"}, meta=meta, select=select)
-    return fstore.FeatureStore(make_project(tmp_path_factory.mktemp("edges") / "p", [view]))
+    offline = meta | {"online": False}
+    big = View("big", {"k": "BIGINT", "t": "TIMESTAMP"}, meta=offline, select=huge)
+    return fstore.FeatureStore(make_project(tmp_path_factory.mktemp("edges") / "p", [view, big]))
 
 
 @pytest.mark.parametrize("output", ["to_df", "to_arrow", "to_polars"])
 def test_an_integer_that_arrow_cannot_hold_is_an_error(
     store: fstore.FeatureStore, output: str
 ) -> None:
-    job = store.get_historical_features(SPINE, ["v:huge"])
+    job = store.get_historical_features(SPINE, ["big:huge"])
     with pytest.raises(fstore.QueryError, match=r"out of range|Could not cast"):
         getattr(job, output)()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from fstore import FeatureStore
 from fstore.errors import (
     LockTimeoutError,
     MissingColumnError,
@@ -71,6 +74,78 @@ def test_ttl_is_not_applied_at_the_publish(tmp_path: Path) -> None:
     online = Online(tmp_path, [stats(PLAIN, ttl="1 day")])
     assert online.materialize().views[0].keys == 2
     assert online.statuses(1) == ["OUTSIDE_MAX_AGE"]
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT"])
+def test_a_nan_is_no_key(tmp_path: Path, kind: str) -> None:
+    columns = {"k": kind, "t": "TIMESTAMP", "x": "INTEGER", "y": "VARCHAR"}
+    rows = [
+        [key, "2024-01-01", place, "a"] for place, key in enumerate(["inf", "nan", "1.5", "-inf"])
+    ]
+    events = STATS_META | {
+        "event_key": ["x"],
+        "aggregations": [{"windows": ["30 days"], "name": "seen"}],
+    }
+    views = [
+        View("stats", columns, rows, meta=STATS_META),
+        View("events", columns, rows, meta=events),
+    ]
+    online = Online(tmp_path, views)
+    assert [each.keys for each in online.materialize().views] == [3, 3]
+    keys = [math.inf, math.nan, 1.5, None]
+    found = [0, None, 2, None]
+    seen = [1, None, 1, None]
+    assert online.x(*keys) == found
+    assert (
+        online.get(["events:seen_count_30d"], [{"k": key} for key in keys]).to_dict()[
+            "seen_count_30d"
+        ]
+        == seen
+    )
+    store = FeatureStore(tmp_path)
+    features = ["stats:x", "events:seen_count_30d"]
+    times = [datetime(2024, 1, 2)] * len(keys)
+    table = pa.table({"k": pa.array(keys, from_pandas=False), "event_timestamp": times})
+    spines = [
+        table,
+        "select unnest(['inf', 'nan', '1.5', null])::double as k, timestamp '2024-01-02' as t",
+    ]
+    for spine in spines:
+        for plan in (None, "bounded", "pairs", "asof"):
+            answer = store.get_historical_features(spine, features, plan=plan).to_arrow()
+            assert answer["x"].to_pylist() == found
+            assert answer["seen_count_30d"].to_pylist() == seen
+    every = store.get_historical_features(
+        features=["stats:x"], start=datetime(2024, 1, 1), end=datetime(2024, 1, 3)
+    )
+    assert every.to_arrow()["x"].to_pylist() == [3, 2, 0]
+
+
+def of_uhugeint(value: str, kind: str = "UHUGEINT", key: str = "1::BIGINT") -> View:
+    select = f"select {key} as k, timestamp '2024-01-01' as t, {value}::{kind} as x"
+    return View("stats", {}, meta=STATS_META, select=select)
+
+
+TOO_HUGE = (2**127, 2**128 - 1)
+
+
+@pytest.mark.parametrize("value", TOO_HUGE)
+@pytest.mark.parametrize(("kind", "text"), [("UHUGEINT", "{}"), ("UHUGEINT[]", "[{}]")])
+def test_what_arrow_cannot_carry_is_never_another_number(
+    tmp_path: Path, value: int, kind: str, text: str
+) -> None:
+    online = Online(tmp_path, [of_uhugeint(text.format(f"'{value}'::UHUGEINT"), kind)])
+    with pytest.raises(QueryError, match=rf"stats \(models/stats.sql\) cannot .*{value}"):
+        online.materialize()
+    online.change([of_uhugeint("1", key=f"'{value}'::UHUGEINT")])
+    with pytest.raises(QueryError, match=rf"stats \(models/stats.sql\) cannot .*{value}"):
+        online.materialize()
+
+
+def test_a_uhugeint_that_arrow_can_carry(tmp_path: Path) -> None:
+    online = Online(tmp_path, [of_uhugeint("'100000000000000000000'")])
+    online.materialize()
+    assert online.x(1) == [10**20]
 
 
 def test_an_empty_table_gives_no_rows(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import duckdb
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
@@ -426,3 +428,42 @@ def test_what_is_computed_is_neither_published_nor_pushed_to(online: Online) -> 
         online.materialize(views=["od"])
     with pytest.raises(RequestError, match=told):
         online.push([{"k": 1}], "od")
+
+
+def test_a_nan_in_a_request_field_is_null_everywhere(tmp_path: Path) -> None:
+    sql = """
+        select
+          coalesce(price, -1.0) as cost,
+          coalesce(single, -1.0) as short,
+          coalesce(pieces, -1) as n,
+          sqrt(price) as root,
+          isnan(f) as of_view
+        from inputs
+    """
+    meta = {
+        "inputs": ["other:f"],
+        "request": {"price": "double", "single": "float", "pieces": "integer"},
+    }
+    views = [
+        View("other", {"k": "BIGINT", "t": "TIMESTAMP", "f": "DOUBLE"}, [[1, "2024-01-01", "nan"]],
+             meta={"entities": {"thing": "k"}, "event_timestamp": "t"}),
+        on_demand("now", sql, **meta),
+    ]  # fmt: skip
+    online = Online(tmp_path, views)
+    online.materialize()
+    names = ["cost", "short", "n", "root", "of_view"]
+    wanted = [-1.0, -1.0, -1, None, True]
+    asked = {"k": 1, "price": math.nan, "single": math.nan, "pieces": math.nan}
+    for rows in ([asked], [asked, asked]):
+        found = online.get(["now:*"], rows).to_dict()
+        assert [found[name][0] for name in names] == wanted
+    table = pa.table({name: [value] for name, value in asked.items()} | {"t": [NOW]})
+    assert table["price"].null_count == 0
+    store = FeatureStore(tmp_path)
+    select = (
+        "select 1 as k, 'nan'::double as price, 'nan'::float as single, null::integer as pieces, "
+        "timestamptz '2024-01-10 00:00:00+00' as t"
+    )
+    for spine in (table, table.to_pandas(), pl.from_arrow(table), select):
+        answer = store.get_historical_features(spine, ["now:*"]).to_arrow()
+        assert [answer[name][0].as_py() for name in names] == wanted

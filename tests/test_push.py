@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -191,6 +195,161 @@ def test_bad_rows_are_refused_before_anything_is_written(
         online.push(rows, to="online_and_offline")
     assert online.get(["stats:*"], [{"k": key} for key in range(1, 6)]).to_dict(True) == before
     assert not list(online.folder.parent.rglob("*.parquet*"))
+
+
+NOT_TAKEN: list[tuple[str, Any, str]] = [
+    ("INTEGER", 1.9, "1.9, and x of stats is INTEGER: give a whole number from -2147483648 to"),
+    ("INTEGER", True, "give a whole number"),
+    ("INTEGER", Decimal("1.5"), "give a whole number"),
+    ("INTEGER", math.inf, "give a whole number"),
+    ("INTEGER", np.float64(3.5), "give a whole number"),
+    ("TINYINT", -1.99, "-1.99, and x of stats is TINYINT: give a whole number from -128 to 127"),
+    ("UBIGINT", 2.5, "give a whole number from 0 to 18446744073709551615"),
+    ("BIGINT", 2**70, "give a whole number from -9223372036854775808 to"),
+    ("HUGEINT", 2**127, "give a whole number from -1701"),
+    ("UHUGEINT", 2**127, "give a whole number from 0 to 1701"),
+    ("UHUGEINT", -1, "give a whole number from 0"),
+    ("INTEGER[]", [1.0, 1.5], "[1.0, 1.5], and x of stats is INTEGER[]: give a whole number"),
+    ("INTEGER[]", 1, "give a list"),
+    ("INTEGER[2]", [1], "give a list of 2 such values"),
+    ("STRUCT(a INTEGER)", {"a": 1.5}, "for a give a whole number"),
+    ("STRUCT(a INTEGER)", {"a": 1, "b": 2}, "give a dict of a"),
+    ("MAP(VARCHAR, INTEGER)", {"a": 1.5}, "give a whole number"),
+    ("FLOAT", 1e300, "give a number that a FLOAT holds"),
+    ("FLOAT[]", [1e300], "give a number that a FLOAT holds"),
+    ("DOUBLE", 2**60 + 1, "give a number that a DOUBLE holds"),
+    ("DOUBLE", True, "give a number"),
+    ("DOUBLE", "1.5", "give a number"),
+    ("TIMESTAMP_S", datetime(2024, 1, 1, 0, 0, 0, 700_000), "give a time of a whole second"),
+    ("TIMESTAMP_MS", datetime(2024, 1, 1, 0, 0, 0, 7), "give a time of a whole millisecond"),
+    ("TIMESTAMP_NS", datetime(3000, 1, 1), "give a time that a TIMESTAMP_NS holds"),
+    ("ENUM('a', 'b')", "zz", "give one of a, b"),
+    ("JSON", "{", "give JSON as text"),
+    ("JSON", {}, "give text"),
+    ("DECIMAL(6,2)", 12345, "give a number of at most 4 digits before the point and 2 behind it"),
+    ("DECIMAL(6,2)", "1.005", "give a number of at most 4 digits before the point and 2 behind"),
+    ("VARCHAR", 5, "5, and x of stats is VARCHAR: give text"),
+    ("VARCHAR", b"5", "give text"),
+    ("BOOLEAN", 1, "give true or false"),
+    ("BLOB", 5, "give bytes"),
+    ("TIME", "noon", "give a time of day"),
+]
+
+
+@pytest.mark.files
+@pytest.mark.parametrize(("kind", "value", "said"), NOT_TAKEN)
+def test_a_value_of_another_type_is_refused_and_never_cut(
+    tmp_path: Path, kind: str, value: Any, said: str
+) -> None:
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "x": kind}
+    online = Online(tmp_path, [View("stats", columns, [[1, EARLY, None]], meta=STATS_META)])
+    online.materialize()
+    plain = {"k": [1, 1], "t": [datetime(2024, 1, 5)] * 2, "x": [None, value]}
+    frame = pd.DataFrame(
+        {"k": [1], "t": [datetime(2024, 1, 5)], "x": pd.Series([value], dtype=object)}
+    )
+    for place, rows in ((1, plain), (0, frame)):
+        for to in ("online", "online_and_offline"):
+            with pytest.raises(EntityRowsError) as refused:
+                online.push(rows, to=to)
+            assert f"rows[{place}]: x is " in str(refused.value)
+            assert f"x of stats is {kind}: " in str(refused.value)
+            assert said in str(refused.value)
+            assert str(refused.value).endswith(".")
+    assert online.get(["stats:x"], [{"k": 1}]).to_dict(True)["x__ts"] == [
+        datetime(2024, 1, 1, tzinfo=UTC)
+    ]
+    assert not list(online.folder.parent.rglob("*.parquet*"))
+
+
+@pytest.mark.files
+@pytest.mark.parametrize(
+    ("kind", "given", "held"),
+    [
+        ("INTEGER", 2.0, 2),
+        ("INTEGER", Decimal("2.00"), 2),
+        ("INTEGER", math.nan, None),
+        ("INTEGER", np.int64(2), 2),
+        ("INTEGER[]", [1.0, None, 2], [1, None, 2]),
+        ("INTEGER[]", np.array([1, 2]), [1, 2]),
+        ("HUGEINT", 2**127 - 1, 2**127 - 1),
+        ("HUGEINT", -(2**127), -(2**127)),
+        ("UHUGEINT", 2**127 - 1, 2**127 - 1),
+        ("FLOAT", -math.inf, -math.inf),
+        ("FLOAT", 2, 2.0),
+        ("DOUBLE", Decimal("0.5"), 0.5),
+        ("STRUCT(a INTEGER, b VARCHAR)", {"a": 1.0}, {"a": 1, "b": None}),
+        ("TIMESTAMP_MS", datetime(2024, 1, 1, 0, 0, 0, 7000), datetime(2024, 1, 1, 0, 0, 0, 7000)),
+        ("JSON", "[1]", "[1]"),
+        ("MAP(VARCHAR, INTEGER)", {"a": 1.0}, {"a": 1}),
+    ],
+)
+def test_a_value_that_the_type_holds_whole_is_taken(
+    tmp_path: Path, kind: str, given: Any, held: Any
+) -> None:
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "x": kind}
+    online = Online(tmp_path, [View("stats", columns, [], meta=STATS_META)])
+    online.materialize()
+    online.push([{"k": 1, "t": LATE, "x": given}])
+    assert online.x(1) == [held]
+
+
+@pytest.mark.files
+@pytest.mark.parametrize(
+    ("kind", "cells", "said"),
+    [
+        ("INTEGER", pa.array([1.0, 1.9]), "rows[1]: x is 1.9"),
+        ("INTEGER", pa.array([1, 2**40]), "rows[1]: x is 1099511627776"),
+        ("INTEGER", pa.array([True, False]), "rows[0]: x is True"),
+        ("FLOAT", pa.array([1.0, 1e300]), "rows[1]: x is 1e+300"),
+        ("JSON", pa.array(["1", "{"]), "rows[1]: x is '{'"),
+        ("ENUM('a')", pa.array(["a", "zz"]).dictionary_encode(), "rows[1]: x is 'zz'"),
+        ("UUID", pa.array([str(uuid.UUID(int=0)), "x"]), "rows[1]: x is 'x'"),
+        ("TIMESTAMP_S", pa.array([0, 7], pa.timestamp("ms")), "rows[1]: x is datetime"),
+    ],
+)
+def test_a_column_of_arrow_is_looked_at_too(
+    tmp_path: Path, kind: str, cells: pa.Array, said: str
+) -> None:
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "x": kind}
+    online = Online(tmp_path, [View("stats", columns, [], meta=STATS_META)])
+    online.materialize()
+    times = [datetime(2024, 1, 5)] * 2
+    with pytest.raises(EntityRowsError, match=re.escape(said)):
+        online.push(pa.table({"k": [1, 2], "t": times, "x": cells}))
+    online.push(
+        pa.table({"k": [1, 2], "t": times, "x": cells}).slice(0, 1 if "0]" not in said else 0)
+    )
+    assert online.statuses(2) == ["NOT_FOUND"]
+
+
+@pytest.mark.files
+def test_a_frame_with_values_of_several_types(online: Online) -> None:
+    frame = pd.DataFrame({"k": [1, 2], "t": [datetime(2024, 1, 5)] * 2, "x": [1, 2]})
+    with pytest.raises(EntityRowsError, match=r"rows\[1\]: y is 5, and y of .*: give text\.$"):
+        online.push(frame.assign(y=["a", 5]))
+    with pytest.raises(EntityRowsError, match=r"rows\[0\]: x is 1.5, .*: give a whole number"):
+        online.push(frame.assign(x=[1.5, None], y="a"))
+    online.push(frame.assign(x=[2.0, None], y="a"))
+    assert online.x(1, 2) == [2, None]
+
+
+@pytest.mark.files
+@pytest.mark.parametrize("key", [2**127 - 1, -(2**127)])
+def test_a_hugeint_of_39_digits(tmp_path: Path, key: int) -> None:
+    columns = {"k": "HUGEINT", "t": "TIMESTAMP", "x": "HUGEINT"}
+    rows = [[str(key), EARLY, str(key)], ["7", EARLY, None]]
+    online = Online(tmp_path, [View("stats", columns, rows, meta=STATS_META)])
+    online.materialize()
+    for _ in range(2):
+        answer = online.get(["stats:x"], [{"k": key}, {"k": 7}, {"k": None}])
+        assert answer.to_dict() == {"k": [key, 7, None], "x": [key, None, None]}
+        assert answer.to_df()["x"].tolist()[0] == answer.to_df()["k"].tolist()[0] == key
+        assert answer.to_arrow()["x"].to_pylist() == [Decimal(key), None, None]
+        assert answer.to_arrow()["k"].type == pa.decimal128(38, 0)
+        online.push([{"k": key, "t": LATE, "x": key}])
+    online.push(online.get(["stats:x"], [{"k": key}]).to_arrow().append_column("t", [[NOW]]))
+    assert online.x(key) == [key]
 
 
 def test_what_cannot_be_pushed_to(tmp_path: Path, online: Online) -> None:

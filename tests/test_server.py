@@ -197,6 +197,11 @@ def test_push(server: Server) -> None:
         ({"push_source_name": "stats", "df": df, "to": "on"}, 422, "to='on' is none of online"),
         ({"push_source_name": "stats", "df": df, "to": 1}, 422, "to must be online, offline"),
         ({"push_source_name": 1, "df": df}, 422, "push_source_name must be the name of"),
+        (
+            {"push_source_name": "stats", "df": df | {"x": [50, 1.9]}},
+            422,
+            "rows[1]: x is 1.9, and x of stats is INTEGER: give a whole number",
+        ),
         ({"push_source_name": "stats", "df": []}, 422, "df must be an object of lists"),
     ):
         refused = server.ask("POST", "/push", body)

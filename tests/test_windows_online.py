@@ -55,6 +55,20 @@ def read(
     return {name: cells[0] for name, cells in answer.items() if name != "k"}
 
 
+@pytest.mark.parametrize("column", ["id", "x"])
+def test_what_arrow_cannot_carry_of_an_event(tmp_path: Path, column: str) -> None:
+    columns = COLUMNS | {column: "UHUGEINT"}
+    meta = META | {"features": ["y"]}
+    rows = [event(1, 0.5, 3) | {column: 2**100}]
+    online = Online(tmp_path, [View("stats", columns, rows, meta)])
+    online.materialize()
+    assert read(online, "x_last_1h") == {"x_last_1h": 2**100 if column == "x" else 3}
+    rows = [event(1, 0.5, 3) | {column: 2**127}]
+    online.change([View("stats", columns, rows, meta)])
+    with pytest.raises(QueryError, match=r"stats \(models/stats.sql\) cannot be read"):
+        online.materialize()
+
+
 def test_a_window_empties_as_time_passes(tmp_path: Path) -> None:
     online = published(tmp_path, event(1, 0.5, 3), event(2, 20, 4))
     assert read(online, "x_sum_1h", "x_sum_1d") == {"x_sum_1h": 3, "x_sum_1d": 7}

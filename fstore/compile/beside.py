@@ -12,7 +12,7 @@ from fstore.compile.find import Search
 from fstore.compile.on_demand import Place, cast
 from fstore.compile.request import FeatureRequest, Join
 from fstore.compile.spine import Spine, SpineNames
-from fstore.compile.sql import aliased, joined, quoted, table_as, zoned
+from fstore.compile.sql import aliased, joined, quoted, table_as, without_nan, zoned
 from fstore.compile.types import find_column, unused
 from fstore.compile.visibility import still_valid
 from fstore.compile.window_bands import Windows
@@ -77,7 +77,8 @@ class Beside:
         for field in found.view.request:
             given = find_column(self.spine.columns, field.name)
             assert given is not None, "request fields were checked before compiling"
-            value = cast(quoted(given.name, self.names.alias), field.type)
+            value = without_nan(quoted(given.name, self.names.alias), given.type)
+            value = cast(value, field.type)
             cells.append(aliased(value, field.name))
         cells += [aliased(self.value(it.join, it.feature), it.name) for it in found.inputs]
         cells.append(aliased(zoned(self.as_of), ASKED_AT))

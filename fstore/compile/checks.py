@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from fstore.compile.handed import for_arrow
 from fstore.compile.references import on_demand_asked, source_named, views_asked
 from fstore.compile.request import Columns, check_declared, declared_columns, resolve
 from fstore.compile.types import family, find_column
@@ -90,6 +91,16 @@ def _relation(view: FeatureView, columns: tuple[Column, ...]) -> Iterator[Findin
                 f"meta.fstore.{role}",
                 f"{column.name} is a DATE, which means 00:00 UTC of that day: what is known only "
                 "after the day needs delay: 1 day (or a created_timestamp with its hour)",
+            )
+    used = {name.casefold() for name in (*view.join_keys, *view.feature_names(columns))}
+    for column in columns:
+        if column.name.casefold() in used and for_arrow(column.type) is not None:
+            yield warning(
+                view.declared_in,
+                view.reference,
+                "",
+                f"{column.name} is {column.type}: training and materialize fail at a value from "
+                "2^127 up, which Arrow cannot carry; cast it to HUGEINT, or to VARCHAR",
             )
 
 

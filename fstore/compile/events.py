@@ -12,10 +12,12 @@ from sqlglot import exp
 from fstore.compile.carried import flagged, flags, identity, values
 from fstore.compile.clocks import Clocks, arrives_by_row, stamped
 from fstore.compile.find import ROW
+from fstore.compile.handed import handed
 from fstore.compile.sql import (
     aliased,
     ascending,
     instant,
+    is_there,
     over,
     quoted,
     select,
@@ -84,15 +86,15 @@ def events(view: FeatureView, columns: tuple[Column, ...], as_of: datetime) -> e
     source = flagged(view, columns, table_of(view.relation))
     rows = subquery_as(stamped(view, columns, tuple(dict.fromkeys((*kept, *by))), source), ROW)
     names = list(dict.fromkeys((*view.join_keys, *kept)))
-    values: list[exp.Expr] = [quoted(name, ROW) for name in names]
+    types = {column.name.casefold(): column.type for column in event_columns(view, columns)}
+    values: list[exp.Expr] = [handed(name, types[name.casefold()], ROW) for name in names]
     values.append(quoted(clocks.event_time, ROW))
     settled = quoted(clocks.recorded or clocks.event_time, ROW)
     values.append(settled if clocks.recorded else aliased(settled, settles))
 
     query = select(values, rows)
-    seen = [
-        quoted(name, ROW).is_(exp.null()).not_() for name in (*view.join_keys, clocks.event_time)
-    ]
+    seen = [is_there(quoted(name, ROW), types[name.casefold()]) for name in view.join_keys]
+    seen.append(is_there(quoted(clocks.event_time, ROW)))
     query.where(*seen, *known(view, clocks, ROW, k), copy=False)
     if view.event_key:
         newest = last_version(view, columns, clocks)

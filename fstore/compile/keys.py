@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from fstore.compile.request import Columns, FeatureRequest
-from fstore.compile.sql import try_cast
+from fstore.compile.sql import try_cast, without_nan
 from fstore.compile.types import FLOATS, INTEGERS, family, find_column
 from fstore.definitions import Column
 from fstore.errors import SpineError
@@ -15,12 +15,14 @@ def comparable(value: exp.Expr, given: str, key: str) -> exp.Expr:
     """Return a spine's key value in a form whose equality with a key of type ``key`` is exact.
 
     A float equals an integer key only where it is whole (a plain comparison would turn the key
-    into a float, where neighbours collide); text is parsed for keys that are uuids or dates, and
-    what does not parse matches nothing.
+    into a float, where neighbours collide), and a NaN equals none, as NULL does. Text is parsed for
+    keys that are uuids or dates, and what does not parse matches nothing.
     """
     if given in FLOATS and key in INTEGERS:
         whole = exp.EQ(this=value.copy(), expression=exp.Floor(this=value.copy()))
         return exp.Case().when(whole, try_cast(value, "HUGEINT"))
+    if given in FLOATS and key in FLOATS:
+        return without_nan(value, given)
     if family(given) == "text" and family(key) in ("uuid", "date/time"):
         return try_cast(value, key)
     return value

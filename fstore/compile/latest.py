@@ -14,10 +14,12 @@ from sqlglot import exp
 from fstore.compile.carried import carried, flagged, flags
 from fstore.compile.clocks import Clocks, stamped
 from fstore.compile.find import FOUND, ROW
+from fstore.compile.handed import handed
 from fstore.compile.sql import (
     aliased,
     cte,
     instant,
+    is_there,
     joined,
     quoted,
     select,
@@ -92,7 +94,7 @@ def latest(
         cte(settled, generation.settled(fetched, tied)),
         cte(rows, without_ties(fetched, tied, settled, generation.one)),
     ]
-    stored = [quoted(column.name) for column in stored_columns(view, columns)]
+    stored = [handed(column.name, column.type) for column in stored_columns(view, columns)]
     query = select(stored, exp.table_(rows, quoted=True))
     query.set("with_", exp.With(expressions=ctes))
     return query
@@ -134,7 +136,10 @@ class _Generation:
         time = quoted(self.clocks.event_time, ROW)
         keys = [quoted(key, ROW) for key in self.view.join_keys]
         query = select([*keys, aliased(exp.Max(this=time), time.name)], self.rows())
-        never_null = [quoted(name, ROW).is_(exp.null()).not_() for name in self.one]
+        types = {column.name.casefold(): column.type for column in self.columns}
+        never_null = [
+            is_there(quoted(name, ROW), types.get(name.casefold(), "")) for name in self.one
+        ]
         query.where(*never_null, *known(self.view, self.clocks, ROW, self.k.copy()), copy=False)
         groups: list[exp.Expr] = [key.copy() for key in keys]
         if knows_future(self.view) or not keys:

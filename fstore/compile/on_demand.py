@@ -14,14 +14,13 @@ from sqlglot import exp
 from sqlglot.errors import ParseError
 
 from fstore.compile.computed import ZONED_TIME, Computed, input_columns
+from fstore.compile.handed import handed
 from fstore.compile.request import Columns
 from fstore.compile.row_local import Selected, columns_read, selected
 from fstore.compile.sql import aliased, cte, quoted, render, select, subquery_as, table_as
 from fstore.compile.types import FLOATS, unused
 from fstore.definitions import Column, OnDemandView
 
-# Arrow has no unsigned integer of 128 bits and would let its upper half wrap around.
-FOR_ARROW = {"UHUGEINT": "HUGEINT"}
 GIVEN = "given"  # the rows of a batch, as the engine is handed them
 
 
@@ -178,8 +177,5 @@ def _computed(view: OnDemandView, rows: exp.Select, features: Sequence[Column]) 
     computed = subquery_as(text.from_(subquery_as(rows, text.alias)), "computed")
     values: list[exp.Expr] = []
     for column in features:
-        value: exp.Expr = quoted(column.name, "computed")
-        if column.type in FOR_ARROW:
-            value = aliased(cast(value, FOR_ARROW[column.type]), column.name)
-        values.append(value)
+        values.append(handed(column.name, column.type, "computed"))
     return select(values, computed)

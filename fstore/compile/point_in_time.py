@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
@@ -11,6 +11,7 @@ from fstore.compile.beside import Beside
 from fstore.compile.computed import ZONED_TIME, Computed, type_of
 from fstore.compile.fetch import fetched, matches, rows_at_places, winning_pairs
 from fstore.compile.find import Search
+from fstore.compile.handed import for_arrow
 from fstore.compile.on_demand import Place, times_read, values_ctes
 from fstore.compile.plans import Plan, Taken
 from fstore.compile.request import Columns, FeatureRequest, Join, columns_asked, windows_asked
@@ -143,18 +144,21 @@ def _computed(request: FeatureRequest, plans: Mapping[str, Taken]) -> list[exp.C
 
 # Parquet has no integer of 128 bits at all and would make a float of it. A cast fails where a value
 # does not fit.
-FOR_PARQUET = {"HUGEINT": "DECIMAL(38, 0)", "UHUGEINT": "DECIMAL(38, 0)"}
+def for_parquet(kind: str) -> str | None:
+    """Return the type to cast a value of this type to before Parquet takes it; None for most."""
+    return "DECIMAL(38, 0)" if kind in ("HUGEINT", "UHUGEINT") else for_arrow(kind)
 
 
 def with_types(
-    query: exp.Select, columns: tuple[Column, ...], types: Mapping[str, str]
+    query: exp.Select, columns: tuple[Column, ...], wanted: Callable[[str], str | None]
 ) -> exp.Select:
-    """Return the query with its columns of some types cast to others."""
-    if not any(column.type in types for column in columns):
+    """Return the query with its columns cast to the types wanted for theirs, where there is one."""
+    types = [wanted(column.type) for column in columns]
+    if not any(types):
         return query
     query = query.copy()
-    for value, column in zip(query.expressions, columns, strict=True):
-        if column.type in types:
-            wanted = exp.DataType.build(types[column.type], dialect="duckdb")
-            value.replace(aliased(exp.cast(value.unalias(), wanted), column.name))
+    for value, column, kind in zip(query.expressions, columns, types, strict=True):
+        if kind is not None:
+            to = exp.DataType.build(kind, dialect="duckdb", udt=True)
+            value.replace(aliased(exp.cast(value.unalias(), to), column.name))
     return query

@@ -14,7 +14,7 @@ from fstore.compile.references import (
     source_named,
     view_named,
 )
-from fstore.compile.types import find_column, is_clock
+from fstore.compile.types import find_column, is_clock, is_key
 from fstore.compile.window_types import check_windows
 from fstore.definitions import (
     Column,
@@ -198,10 +198,16 @@ def _computed(
     return computed(view, read)
 
 
+_NO_KEY = (
+    "writes equal values in many forms (30 days, a month): cast it in the model, to VARCHAR or to "
+    "seconds"
+)
+
+
 def check_declared(view: FeatureView, columns: tuple[Column, ...]) -> None:
     """Raise an error where the relation is not as declared.
 
-    MissingColumnError, WrongTypeError for a clock, DeclarationError for window features.
+    MissingColumnError, WrongTypeError for a clock or a key, DeclarationError for window features.
     """
     for role, name in declared_columns(view):
         if find_column(columns, name) is None:
@@ -215,6 +221,10 @@ def check_declared(view: FeatureView, columns: tuple[Column, ...]) -> None:
         column = find_column(columns, clock) if clock else None
         if column is not None and not is_clock(column.type):
             raise WrongTypeError(view.reference, view.file, column.name, role, column.type)
+    for name in view.join_keys:
+        key = find_column(columns, name)
+        if key is not None and not is_key(key.type):
+            raise WrongTypeError(view.reference, view.file, key.name, "join key", key.type, _NO_KEY)
     check_windows(view, columns)
 
 

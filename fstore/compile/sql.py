@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlglot import exp
 
+from fstore.compile.types import FLOATS
 from fstore.definitions import Relation
 
 TIMESTAMP = exp.DataType.build("TIMESTAMP", dialect="duckdb")
@@ -96,6 +97,18 @@ def over(
         spec=frame,
         over="OVER",
     )
+
+
+def without_nan(value: exp.Expr, type_name: str) -> exp.Expr:
+    """Return the value, NULL for the NaN of a float: as a key, or where a NaN means NULL."""
+    if type_name not in FLOATS:
+        return value
+    return exp.Case().when(exp.IsNan(this=value.copy()).not_(), value)
+
+
+def is_there(value: exp.Expr, type_name: str = "") -> exp.Expr:
+    """Return that a value is not NULL, and no NaN where its type is a float's."""
+    return without_nan(value, type_name).is_(exp.null()).not_()
 
 
 def try_cast(value: exp.Expr, type_name: str) -> exp.TryCast:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fstore.definitions import Column
 
 SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
@@ -14,9 +16,21 @@ COARSE = frozenset({"DATE", "TIMESTAMP_S", "TIMESTAMP_MS"})
 TIMESTAMPS = ZONED | {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
 
 
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")  # names and texts within a type
+
+
 def is_clock(type_name: str) -> bool:
     """Whether a column of this type can say when something happened."""
     return type_name in TIMESTAMPS or type_name == "DATE"
+
+
+def is_key(type_name: str) -> bool:
+    """Whether values of this type that are equal are written alike, as those of a join key must be.
+
+    >>> is_key("VARCHAR"), is_key("INTERVAL"), is_key("STRUCT(a INTERVAL)")
+    (True, False, False)
+    """
+    return re.search(r"\bINTERVAL\b", _QUOTED.sub("", type_name)) is None
 
 
 def family(type_name: str) -> str:

@@ -34,7 +34,16 @@ from fstore.compile.clocks import (
     shifted,
     stamped,
 )
-from fstore.compile.sql import TIMESTAMP, aliased, over, quoted, select, subquery_as, table_of
+from fstore.compile.sql import (
+    TIMESTAMP,
+    aliased,
+    is_there,
+    over,
+    quoted,
+    select,
+    subquery_as,
+    table_of,
+)
 from fstore.compile.types import find_column
 from fstore.definitions import Column, FeatureView
 
@@ -202,10 +211,12 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
         subquery_as(rows, "stamped")
     )
 
-    seen = [clocks.event_time, *view.join_keys]
+    types = {column.name.casefold(): column.type for column in columns}
+    seen = [is_there(quoted(clocks.event_time))]
+    seen += [is_there(quoted(key), types[key.casefold()]) for key in view.join_keys]
     if view.known_at:
         visible_from = _visible_from(clocks)
-        seen.append(clocks.arrival)
+        seen.append(is_there(quoted(clocks.arrival)))
     else:
         visible_from = quoted(clocks.event_time)
     return (
@@ -217,7 +228,7 @@ def clocked(view: FeatureView, columns: tuple[Column, ...], kept: tuple[str, ...
             aliased(visible_from, clocks.visible_from),
         )
         .from_(subquery_as(known, "known"))
-        .where(*(quoted(name).is_(exp.null()).not_() for name in seen))
+        .where(*seen)
     )
 
 

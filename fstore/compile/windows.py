@@ -14,7 +14,8 @@ from __future__ import annotations
 from sqlglot import exp
 
 from fstore.compile.plans import WindowPlan
-from fstore.compile.sql import cte, quoted
+from fstore.compile.sql import cte, is_there, quoted
+from fstore.compile.types import find_column
 from fstore.compile.window_bands import Windows
 from fstore.compile.window_tiles import bands_of_edges, bands_of_tiles, cold, cut, edges, hot, tiles
 from fstore.compile.window_types import COUNTS
@@ -66,6 +67,10 @@ def value_of(windows: Windows, feature: WindowFeature, row: exp.Expr, q: exp.Exp
     if feature.function not in COUNTS:
         return row
     names = windows.search.names
-    given = [quoted(column, names.alias) for _, column in windows.search.join.keys]
-    there = exp.and_(*(it.is_(exp.null()).not_() for it in (*given, q)), copy=False)
+    given = [is_there(q)]
+    for _, key in windows.search.join.keys:
+        column = find_column(windows.search.spine.columns, key)
+        assert column is not None, "keys were checked before compiling"
+        given.append(is_there(quoted(key, names.alias), column.type))
+    there = exp.and_(*given[1:], given[0], copy=False)
     return exp.Case().when(there, exp.Coalesce(this=row, expressions=[exp.Literal.number(0)]))

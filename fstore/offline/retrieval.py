@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from fstore.compile.clashes import refuse_clashes, require_columns
 from fstore.compile.computed import check_fields
+from fstore.compile.handed import for_arrow
 from fstore.compile.keys import check_keys
-from fstore.compile.on_demand import FOR_ARROW
 from fstore.compile.plans import check_forced, plan_named
 from fstore.compile.point_in_time import (
-    FOR_PARQUET,
     event_timestamp_name,
+    for_parquet,
     output_columns,
     point_in_time,
     with_types,
@@ -132,8 +132,8 @@ def retrieval_job(
     outputs = output_columns(
         request, built, spine, include_event_timestamps=include_event_timestamps
     )
-    for_arrow, for_parquet = (with_types(query, outputs, it) for it in (FOR_ARROW, FOR_PARQUET))
-    text = render(for_arrow)
+    by_arrow, by_parquet = (with_types(query, outputs, it) for it in (for_arrow, for_parquet))
+    text = render(by_arrow)
     counts = tuple(
         (join, render(withheld(join, built, spine, plans[join.name])))
         for join in request.joins
@@ -142,7 +142,7 @@ def retrieval_job(
     return RetrievalJob(
         project=project,
         query=text,
-        parquet_query=text if for_parquet is for_arrow else render(for_parquet),
+        parquet_query=text if by_parquet is by_arrow else render(by_parquet),
         features=outputs,
         spine_sql=sql,
         frame=frame,

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fstore.compile.carried import flags, flags_of, pushed
-from fstore.compile.types import find_column, is_clock
+from fstore.compile.types import FLOATS, find_column, is_clock
 from fstore.definitions import Column, FeatureView
 from fstore.errors import EntityRowsError, RequestError, did_you_mean, listed
 from fstore.online import in_memory
 from fstore.online.entries import DELETE, PUSH, Entry
+from fstore.online.given import NotTakenError, cells_of, same_cells
 from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.records import ALWAYS, NEVER, Layout, Rows
 from fstore.online.rows import EntityRows
@@ -155,8 +156,18 @@ def _as_table(given: Any) -> Any:
     if hasattr(given, "to_arrow") and not hasattr(given, "column_names"):  # polars
         return given.to_arrow()
     if hasattr(given, "dtypes") and hasattr(given, "columns"):  # pandas
-        return pa.Table.from_pandas(given, preserve_index=False)
+        return _of_pandas(given)
     return given
+
+
+def _of_pandas(given: Any) -> Any:
+    """Return a frame as an Arrow table; as lists where a column's values are of no one type."""
+    try:
+        return pa.Table.from_pandas(given, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        objects = given.astype(object)
+        present = objects.where(objects.notna(), None)
+        return {str(name): present[name].tolist() for name in present.columns}
 
 
 def _check_names(
@@ -178,32 +189,38 @@ def _check_names(
 
 
 def _as_given(given: Any, column: Column, required: bool) -> pa.ChunkedArray | None:
-    """Return a column of an Arrow table that is of its own type already; None for any other.
+    """Return a column of an Arrow table whose values are of its own type; None for any other.
 
     Floats are looked at where they are keys, for a NaN is none.
     """
     if not isinstance(given, pa.Table) or column.name not in given.column_names:
         return None
     cells = given[column.name]
-    (kind,) = arrow_types((column.type,))
-    if required and (cells.null_count or pa.types.is_floating(kind)):
+    if required and (cells.null_count or column.type in FLOATS):
         return None
-    if kind == pa.timestamp("us") and cells.type == pa.timestamp("us", "UTC"):
-        return cells.cast(kind)
-    return cells if cells.type == kind else None
+    return same_cells(column.type, cells)
 
 
 def _typed(view: FeatureView, column: Column, values: Sequence[Any], required: bool) -> pa.Array:
     """Return a column's values in its own type; EntityRowsError for one that cannot be."""
-    (kind,) = arrow_types((column.type,))
     key = KeyType(column.type)
     is_parsed = required or is_clock(column.type) or column.type.startswith(_READ)
+    given = values
     if is_parsed and not _is_read(column, values, key):
         values = list(_read_all(view, column, values, key, required))
-    if column.type == "TIMESTAMP_NS" or pa.types.is_dictionary(kind):
-        plain = pa.timestamp("us") if pa.types.is_timestamp(kind) else pa.string()
-        return _array(view, column, values, plain).cast(kind)
-    return _array(view, column, values, kind)
+    try:
+        return cells_of(column.type, values)
+    except NotTakenError as error:
+        raise _refused(view, column, error.place, given[error.place], error) from None
+
+
+def _refused(
+    view: FeatureView, column: Column, place: int, value: Any, reason: Exception
+) -> EntityRowsError:
+    return EntityRowsError(
+        f"rows[{place}]: {column.name} is {value!r}, and {column.name} of {view.reference} is "
+        f"{column.type}: {reason}."
+    )
 
 
 def _is_read(column: Column, values: Sequence[Any], key: KeyType) -> bool:
@@ -221,32 +238,13 @@ def _read_all(
         try:
             read = key.read(value)
         except NotAKeyError as reason:
-            raise EntityRowsError(
-                f"rows[{place}]: {column.name} is {value!r}, and {column.name} of "
-                f"{view.reference} is {column.type}: {reason}."
-            ) from None
+            raise _refused(view, column, place, value, reason) from None
         if read is None and required:
             raise EntityRowsError(
                 f"rows[{place}]: {column.name} is NULL; a row of {view.reference} has every join "
                 f"key and its {view.event_timestamp}."
             )
         yield read
-
-
-def _array(view: FeatureView, column: Column, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    try:
-        return pa.array(values, kind)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        pass
-    for place, value in enumerate(values):
-        try:
-            pa.array([value], kind)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise EntityRowsError(
-                f"rows[{place}]: {column.name} is {value!r}, and {column.name} of "
-                f"{view.reference} is {column.type}: {error}"
-            ) from error
-    raise AssertionError("each value alone is of the type, and all together are not")
 
 
 def _keys(view: FeatureView, layout: Layout, table: pa.Table, count: int) -> list[bytes]:

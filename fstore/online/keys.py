@@ -47,13 +47,13 @@ class KeyType:
         parse = _parser(self.type)
 
         def read(value: Any) -> Any:
-            value = _plain(value)
+            value = plain(value)
             return None if value is None else parse(value)
 
         return read
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a scalar of numpy, pandas or Arrow as Python's own; None for any kind of NULL."""
     kind = type(value)
     if kind in (int, str):
@@ -61,11 +61,11 @@ def _plain(value: Any) -> Any:
     if value is None or kind.__name__ in ("NAType", "NaTType"):
         return None
     if kind.__module__.startswith("pyarrow"):
-        return _plain(value.as_py())
+        return plain(value.as_py())
     if kind.__name__ == "datetime64":
-        return _plain(value.astype("datetime64[us]").item())
+        return plain(value.astype("datetime64[us]").item())
     if kind.__module__ == "numpy" and hasattr(value, "item"):
-        return _plain(value.item())
+        return plain(value.item())
     if hasattr(value, "to_pydatetime"):
         return value.to_pydatetime(warn=False)
     if isinstance(value, float | Decimal) and value != value:

@@ -8,11 +8,15 @@ from functools import lru_cache
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from fstore.compile.keyvalue import typed_nulls
 
-HUGE = frozenset({"HUGEINT", "UHUGEINT"})
+# A UHUGEINT is handed over as a HUGEINT.
+HUGE_RANGE = {"HUGEINT": (-(2**127), 2**127 - 1), "UHUGEINT": (0, 2**127 - 1)}
+HUGE = frozenset(HUGE_RANGE)
+_HUGE_CELLS = pa.decimal128(38, 0)  # of which a HUGEINT may have one digit more
 _EPOCH, _EPOCH_DAY = datetime(1970, 1, 1), date(1970, 1, 1)  # noqa: DTZ001 - zones come later
 _EPOCH_ORDINAL = _EPOCH_DAY.toordinal()
 _FIRST, _LAST = datetime.min, datetime.max
@@ -87,7 +91,21 @@ def to_arrow(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(numbers, pa.int64()).cast(kind)
     if pa.types.is_date32(kind) and any(cell in (date.max, date.min) for cell in cells):
         return pa.array([_day_number(cell) for cell in cells], pa.int32()).cast(kind)
-    return pa.array(cells, kind)
+    try:
+        return pa.array(cells, kind)
+    except pa.ArrowInvalid:
+        if kind != _HUGE_CELLS or any(type(cell) not in (int, type(None)) for cell in cells):
+            raise
+        return _huge_array(cells)
+
+
+def _huge_array(cells: Sequence[Any]) -> pa.Array:
+    """Return integers of 39 digits as DuckDB hands them over; OverflowError beyond a HUGEINT."""
+    is_there = np.array([cell is not None for cell in cells])
+    content = b"".join(int(cell or 0).to_bytes(16, "little", signed=True) for cell in cells)
+    validity = np.packbits(is_there, bitorder="little").tobytes()
+    buffers = [pa.py_buffer(validity), pa.py_buffer(content)]
+    return pa.Array.from_buffers(_HUGE_CELLS, len(cells), buffers)
 
 
 def _is_end(cell: datetime | None) -> bool:
