@@ -178,10 +178,11 @@ steps = st.lists(
 
 def unique(rows: list[RawRow], taken: list[RawRow], shape: str) -> list[RawRow]:
     """The rows whose (key, E, A) no other has: where they are unique, answers are equal."""
-    times = {(row["k"], row["t"], row.get("c")) for row in taken}
+    names = ("k", "t", "c") if "created_timestamp" in SHAPES[shape] else ("k", "t")
+    times = {tuple(row[name] for name in names) for row in taken}
     found = []
     for row in rows:
-        time = row["k"], row["t"], row.get("c")
+        time = tuple(row[name] for name in names)
         if time not in times:
             times.add(time)
             found.append({name: row[name] for name in columns_of(shape)})

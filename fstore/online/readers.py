@@ -161,6 +161,12 @@ def _day(value: Any) -> date:
     raise NotAKeyError("give a date")
 
 
+def _has_nanoseconds(value: Any) -> bool:
+    """Whether it is a time of numpy or pandas, which Arrow takes with all its digits."""
+    is_numpy = type(value).__name__ == "datetime64" and value == value
+    return is_numpy or bool(getattr(value, "nanosecond", 0))
+
+
 _STEPS = {"s": (1_000_000, "second"), "ms": (1_000, "millisecond")}  # in microseconds
 
 
@@ -175,6 +181,9 @@ def _times(unit: str) -> Reader:
         return value
 
     times = _only({datetime})
+    if unit == "ns":
+        plainly = _nothing_or(read)
+        return Reader(times, lambda value: value if _has_nanoseconds(value) else plainly(value))
     if step == 1:
         return Reader(times, _nothing_or(read))
     return Reader(
