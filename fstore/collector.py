@@ -11,8 +11,7 @@ from contextlib import contextmanager
 def waiting() -> Iterator[None]:
     """Keep the collector from running for the block, where it runs at all.
 
-    It would look at everything that is loaded and made, again and again as that grows: ten times as
-    long as a manifest takes to read, three times as long as the rows of a log take to make.
+    It would look at everything that is loaded and made, again and again as that grows.
     """
     runs = gc.isenabled()
     gc.disable()

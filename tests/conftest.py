@@ -49,6 +49,17 @@ def running() -> Iterator[dict[str, servers.Server]]:
         server.stop()
 
 
+@pytest.fixture(params=tuple(servers.SERVERS))
+def own(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
+    """A server for this test alone, to be paused and killed."""
+    server = servers.SERVERS[request.param]()
+    server.start()
+    servers.use(request.param, server)
+    yield server
+    server.stop()
+    servers.use(servers.KINDS[0], None)
+
+
 @pytest.fixture(scope="module")
 def store_kind(request: pytest.FixtureRequest, running: dict[str, servers.Server]) -> Iterator[str]:
     """The kind of online store that the projects of the test use."""

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import servers
 from tests.online import Online, stats
 from tests.serving import Server, serving
-
-
-@pytest.fixture(params=tuple(servers.SERVERS))
-def store(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
-    """A server for this test alone, to be paused and killed."""
-    found = servers.SERVERS[request.param]()
-    found.start()
-    servers.use(request.param, found)
-    yield found
-    found.stop()
-    servers.use(servers.KINDS[0], None)
 
 
 def scraped(server: Server) -> dict[tuple[str, ...], float]:
@@ -37,7 +24,7 @@ def scraped(server: Server) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_counts_are_there_while_the_store_is_not(store: servers.Server, tmp_path: Path) -> None:
+def test_the_counts_are_there_while_the_store_is_not(own: servers.Server, tmp_path: Path) -> None:
     online = Online(tmp_path, [stats([[1, "2024-01-01", 10, "a"]])])
     online.materialize()
     with serving(tmp_path) as server:
@@ -45,13 +32,13 @@ def test_the_counts_are_there_while_the_store_is_not(store: servers.Server, tmp_
         found = scraped(server)
         assert found["fstore_store_up",] == 1
         assert ("fstore_view_age_seconds", "stats") in found
-        store.pause()
+        own.pause()
         try:
             found = scraped(server)
         finally:
-            store.go_on()
+            own.go_on()
         assert found["fstore_store_up",] == 0
-        store.kill()
+        own.kill()
         assert server.features({"k": [1]}).status == 503
         found = scraped(server)
         assert found["fstore_store_up",] == 0
@@ -60,5 +47,5 @@ def test_the_counts_are_there_while_the_store_is_not(store: servers.Server, tmp_
         assert ("fstore_view_age_seconds", "stats") not in found
         assert ("fstore_generation",) not in found
         assert any("error" in line for line in server.log_lines())
-        store.start()
+        own.start()
         assert scraped(server)["fstore_store_up",] == 1

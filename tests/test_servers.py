@@ -36,17 +36,6 @@ EARLY, LATE = "2024-01-01", "2024-01-05"
 
 
 @pytest.fixture(params=KINDS)
-def own(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server for this test alone, to be killed."""
-    server = servers.SERVERS[request.param]()
-    server.start()
-    servers.use(request.param, server)
-    yield server
-    server.stop()
-    servers.use(servers.KINDS[0], None)
-
-
-@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, running: dict[str, Server]) -> Iterator[str]:
     """The kind of a server that tests share."""
     if request.param not in running:

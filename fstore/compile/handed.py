@@ -6,7 +6,7 @@ import re
 
 from sqlglot import exp
 
-from fstore.compile.sql import aliased, quoted, render, select
+from fstore.compile.sql import aliased, quoted
 
 # Arrow has no unsigned integer of 128 bits and would let its upper half wrap around: as a HUGEINT
 # what fits is itself, and what does not is an error. Also within a list or a struct.
@@ -32,15 +32,3 @@ def handed(name: str, kind: str, table: str | None = None) -> exp.Expr:
     if wanted is None:
         return value
     return aliased(exp.cast(value, exp.DataType.build(wanted, dialect="duckdb", udt=True)), name)
-
-
-def cast_of(kind: str) -> str:
-    """Return a query that fails where a ``value`` of the rows ``given`` is none of a type."""
-    value = exp.Cast(this=quoted("value"), to=exp.Var(this=kind))
-    return render(select([aliased(value, "value")], exp.table_("given", quoted=True)))
-
-
-def enum_members(kind: str) -> str:
-    """Return a query for the list of what an ENUM holds."""
-    value = exp.Cast(this=exp.null(), to=exp.Var(this=kind))
-    return render(exp.Select(expressions=[exp.func("enum_range", value)]))

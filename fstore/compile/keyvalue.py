@@ -164,6 +164,18 @@ def typed_nulls(types: Sequence[str]) -> str:
     )
 
 
+def cast_of(kind: str) -> str:
+    """Return a query that fails where a ``value`` of the rows ``given`` is none of a type."""
+    value = exp.Cast(this=quoted("value"), to=exp.Var(this=kind))
+    return render(exp.select(aliased(value, "value")).from_(exp.table_("given", quoted=True)))
+
+
+def enum_members(kind: str) -> str:
+    """Return a query for the list of what an ENUM holds."""
+    value = exp.Cast(this=exp.null(), to=exp.Var(this=kind))
+    return render(exp.select(exp.func("enum_range", value)))
+
+
 def _same_key(view: FeatureView, source: exp.Table, alias: str) -> exp.Select:
     same = exp.select(exp.Literal.number(1)).from_(_as(source, alias))
     for key in view.join_keys:

@@ -1,7 +1,7 @@
 """Arrow's columns of numbers as numpy's arrays.
 
-Arrow's own ways, ``to_numpy`` and ``pa.scalar``, load pandas wherever that is installed: a sixth of
-a second, and the memory, of every process.
+Arrow's own ways, ``to_numpy`` and ``pa.scalar``, load pandas wherever that is installed: time and
+memory of every process.
 """
 
 from __future__ import annotations

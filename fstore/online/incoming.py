@@ -18,8 +18,8 @@ from fstore.definitions import Column, FeatureView
 from fstore.errors import EntityRowsError, RequestError, did_you_mean, listed
 from fstore.online import in_memory
 from fstore.online.entries import DELETE, PUSH, Entry
-from fstore.online.given import NotTakenError, cells_of, same_cells
 from fstore.online.keys import KeyType, NotAKeyError
+from fstore.online.pushed_cells import NotTakenError, cells_of, same_cells
 from fstore.online.records import ALWAYS, NEVER, Layout, Rows
 from fstore.online.rows import EntityRows
 from fstore.online.values import arrow_types, to_python

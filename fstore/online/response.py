@@ -40,13 +40,7 @@ class FeatureCells(NamedTuple):
     def statuses(self) -> list[str]:
         """PRESENT, NULL_VALUE (the row holds a NULL), OUTSIDE_MAX_AGE (of ttl) or NOT_FOUND."""
         return [
-            PRESENT
-            if value is not None
-            else NULL_VALUE
-            if fresh is not None
-            else NOT_FOUND
-            if time is None
-            else OUTSIDE_MAX_AGE
+            PRESENT if value is not None else lacking(time, fresh)
             for value, time, fresh in zip(self.values, self.times, self.fresh, strict=True)
         ]
 
@@ -54,6 +48,13 @@ class FeatureCells(NamedTuple):
     def timestamps(self) -> list[datetime | None]:
         """The event times, aware and in UTC."""
         return [None if time is None else moment(time) for time in self.times]
+
+
+def lacking(time: int | None, fresh: int | None) -> str:
+    """Return the status of a value that is None, given its row as FeatureCells has it."""
+    if fresh is not None:
+        return NULL_VALUE
+    return NOT_FOUND if time is None else OUTSIDE_MAX_AGE
 
 
 class Output(NamedTuple):

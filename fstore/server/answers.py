@@ -24,6 +24,7 @@ from fstore.online.response import (
     PRESENT,
     OnlineResponse,
     Output,
+    lacking,
 )
 from fstore.server.encoding import (
     NO_TIME,
@@ -37,7 +38,7 @@ from fstore.server.encoding import (
 )
 
 STATUSES = (PRESENT, NULL_VALUE, OUTSIDE_MAX_AGE, NOT_FOUND)
-_PRESENT, _NULL_VALUE, _OUTSIDE_MAX_AGE, _NOT_FOUND = range(4)  # their places
+_PLACES = {status: place for place, status in enumerate(STATUSES)}
 _WORDS = [orjson.dumps(status) for status in STATUSES]
 _FORMS = 256  # that are kept
 _KEPT = 64  # of the parts that answers of some size have in common
@@ -183,10 +184,7 @@ class _Rows:
         """The status of each row's missing values; empty where all rows were found: NULL_VALUE."""
         if None not in self._fresh:
             return []
-        return [
-            _NULL_VALUE if fresh is not None else _NOT_FOUND if time is None else _OUTSIDE_MAX_AGE
-            for time, fresh in zip(self._times, self._fresh, strict=True)
-        ]
+        return [_PLACES[each] for each in map(lacking, self._times, self._fresh)]
 
 
 def _key_result(kind: str, values: Sequence[Any]) -> tuple[bytes, ...]:
@@ -195,7 +193,7 @@ def _key_result(kind: str, values: Sequence[Any]) -> tuple[bytes, ...]:
         return _OPEN, text, _statuses(bytes(rows))[0], _no_times(rows)
     missing = nones(values)
     text = with_infinities(kind, values, text, missing.count(1))
-    statuses, _ = _statuses(bytes(map(mul, missing, repeat(_NOT_FOUND))))
+    statuses, _ = _statuses(bytes(map(mul, missing, repeat(_PLACES[NOT_FOUND]))))
     return _OPEN, text, statuses, _no_times(rows)
 
 

@@ -4,7 +4,7 @@ Requests come whole (fstore.server.hub), and reads of a few rows are answered at
 microseconds. What waits, for the disk or for another server, does so in a thread.
 
 Those that come together take each step together. A step is then done again and again while the
-processor's caches hold what it needs, which saves a fifth of its time (docs/decisions/0014).
+processor's caches hold what it needs (docs/decisions/0014).
 """
 
 from __future__ import annotations

@@ -17,10 +17,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fstore.compile.handed import cast_of, enum_members, for_arrow
+from fstore.compile.handed import for_arrow
+from fstore.compile.keyvalue import cast_of, enum_members
 from fstore.online import in_memory
 from fstore.online.keys import NotAKeyError
-from fstore.online.readers import Reader, reader_of
+from fstore.online.pushed_values import Reader, reader_of
 from fstore.online.values import HUGE, WELL_KNOWN, arrow_types, to_arrow
 
 _ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
