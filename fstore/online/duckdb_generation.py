@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 
 from fstore.definitions import Column, FeatureView, Registry
@@ -111,10 +112,11 @@ class FileGeneration:
 
         def row(key: bytes | None, at: int) -> Row:
             with lock:
-                return rows.row(key, at) + cells((key,), at)[0]
+                return rows.row(key, at) + cells(key, at)
 
         def columns(keys: Sequence[bytes | None], at: int) -> Columns:
-            return [*rows.columns(keys, at), *zip(*cells(keys, at), strict=True)]
+            windows = map(cells, keys, repeat(at))
+            return [*rows.columns(keys, at), *zip(*windows, strict=True)]
 
         return Lookup(row, columns)
 

@@ -21,17 +21,20 @@ from zlib import crc32
 import numpy as np
 
 from fstore.online.event_layout import CHUNK, FAN, LEVELS, EventLayout
-from fstore.online.event_levels import MeasureWriter
+from fstore.online.event_levels import MeasureWriter, suffix_cells
 from fstore.online.event_tiles import Tiles, tiled
 from fstore.online.event_tiles import part_of as tiles_of
-from fstore.online.measures import Events, measured
+from fstore.online.measures import REDUCE, Events, measured
 from fstore.online.records import NEVER
+from fstore.online.suffixes import suffixes
 
-_MAGIC, _FORMAT = b"fstoreev", 1
+_MAGIC, _FORMAT = b"fstoreev", 2
 _HEADER = struct.Struct("<8sIIQQQQ")
 _START = 64
 
 Put = Callable[[bytes, int], None]  # bytes, and where they go
+# Entries on their way into a block, and at which of them a key begins.
+Chunk = tuple[Events | Tiles, np.ndarray]
 
 
 class NotABlockError(ValueError):
@@ -77,7 +80,7 @@ def wide_measures(layout: EventLayout, count: int, ends: Sequence[tuple[int, int
 
 
 def write_block(
-    layout: EventLayout, count: int, wide: int, chunks: Iterable[Events | Tiles], put: Put
+    layout: EventLayout, count: int, wide: int, chunks: Iterable[Chunk], put: Put
 ) -> int:
     """Write ``count`` entries, given in chunks of CHUNK but for the last; return the length."""
     places, heap_start = _places(layout, count)
@@ -88,10 +91,10 @@ def write_block(
         put(np.ascontiguousarray(array, dtype).tobytes(), offset + at * dtype.itemsize)
 
     measures = MeasureWriter(layout, wide, store)
-    for chunk in chunks:
+    for chunk, firsts in chunks:
         store(("events",), chunk.events, done)
         if isinstance(chunk, Tiles):
-            measures.add(chunk, done)
+            measures.add(chunk, done, firsts)
             done += len(chunk.events)
             continue
         store(("arrivals",), chunk.arrivals, done)
@@ -111,7 +114,7 @@ def write_block(
             heap_at += int(ends[-1]) if len(ends) else 0
         for place, flags in enumerate(chunk.flags):
             store(("flags", place), flags, done)
-        measures.add(chunk, done)
+        measures.add(chunk, done, firsts)
         done += len(chunk.events)
     measures.finish()
     if done != count:
@@ -147,6 +150,8 @@ def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> 
             totals["valid", place] = np.append(0, np.cumsum(counts))
         for name, level in lowest.items():
             arrays[name, place, 0] = level.tobytes()
+            found = suffixes(REDUCE[name], level, np.array(firsts, np.int64))
+            arrays["suffixes", name, place] = suffix_cells(layout, name, place, found).tobytes()
     wide = wide_measures(layout, FAN, extremes(layout, events))
     for first, end in zip(firsts, ends, strict=True):
         count = end - first
@@ -182,13 +187,14 @@ def packed(layout: EventLayout, events: Events | Tiles) -> bytes:
         content[offset:end] = part
 
     at = range(0, max(count, 1), CHUNK)
-    chunks: list[Events] | list[Tiles]
+    wide = 0
     if isinstance(events, Tiles):
-        wide, chunks = 0, [tiles_of(events, first, first + CHUNK) for first in at]
+        parts: list[Any] = [tiles_of(events, first, first + CHUNK) for first in at]
     else:
         wide = wide_measures(layout, count, extremes(layout, events))
-        chunks = [part_of(events, first, first + CHUNK) for first in at]
-    length = write_block(layout, count, wide, chunks, put)
+        parts = [part_of(events, first, first + CHUNK) for first in at]
+    firsts = [np.zeros(1, np.int64), *[np.zeros(0, np.int64)] * (len(parts) - 1)]
+    length = write_block(layout, count, wide, zip(parts, firsts, strict=True), put)
     content.extend(bytes(length - len(content)))
     return bytes(content)
 

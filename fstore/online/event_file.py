@@ -21,7 +21,7 @@ import pyarrow as pa
 from fstore.definitions import Column, FeatureView
 from fstore.online.chosen import Cells
 from fstore.online.disk import put
-from fstore.online.event_block import EventBlock, write_block
+from fstore.online.event_block import Chunk, EventBlock, write_block
 from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_rows import Keyed, counted, stored_events
 from fstore.online.event_tiles import Tiles, joined, tiled
@@ -29,7 +29,7 @@ from fstore.online.event_tiles import part_of as part_of_tiles
 from fstore.online.image import Image, image_in_memory, write_image
 from fstore.online.instants import micros
 from fstore.online.key_arrays import begins
-from fstore.online.measures import Events, nothing
+from fstore.online.measures import nothing
 from fstore.online.records import NEVER, Layout, Rows
 
 FIRST, COUNT = Column("first", "UBIGINT"), Column("count", "UBIGINT")
@@ -113,14 +113,16 @@ class _Starts:
     firsts: list[int]
     end: list[int]  # how many were noted so far: one number, in the end
 
-    def note(self, keys: Sequence[bytes]) -> None:
-        """Take in the keys of the next entries."""
+    def note(self, keys: Sequence[bytes]) -> np.ndarray:
+        """Take in the keys of the next entries; return at which of these a key begins."""
         done = self.end.pop() if self.end else 0
         last = self.keys[-1] if self.keys else None
-        for place in np.flatnonzero(begins(keys, last)).tolist():
+        places = np.flatnonzero(begins(keys, last))
+        for place in places.tolist():
             self.keys.append(keys[place])
             self.firsts.append(done + place)
         self.end.append(done + len(keys))
+        return places
 
     def rows(self) -> Rows:
         count = len(self.keys)
@@ -150,18 +152,24 @@ def _write(
         parts = [*_tiles(chunks, layout, as_of, starts)]
         tiles = joined(parts) if parts else tiled(layout, nothing(layout), (), NEVER)[0]
         count = len(tiles.events)
-        some = (part_of_tiles(tiles, at, at + CHUNK) for at in range(0, max(count, 1), CHUNK))
-        length = write_block(layout, count, 0, some, write)
+        length = write_block(layout, count, 0, _cut(tiles, starts), write)
     starts.end[:] = [count]
     os.ftruncate(descriptor, length)
     return starts
 
 
-def _noting(chunks: Iterable[Keyed], starts: _Starts) -> Iterator[Events]:
+def _noting(chunks: Iterable[Keyed], starts: _Starts) -> Iterator[Chunk]:
     """Yield the events, noting where those of each key begin."""
     for keys, events in chunks:
-        starts.note(keys)
-        yield events
+        yield events, starts.note(keys)
+
+
+def _cut(tiles: Tiles, starts: _Starts) -> Iterator[Chunk]:
+    """Yield the tiles in chunks."""
+    firsts = np.array(starts.firsts, np.int64)
+    for at in range(0, max(len(tiles.events), 1), CHUNK):
+        low, high = np.searchsorted(firsts, [at, at + CHUNK])
+        yield part_of_tiles(tiles, at, at + CHUNK), firsts[low:high] - at
 
 
 def _tiles(

@@ -13,6 +13,7 @@ and of each measure (a column under a condition) what its functions need:
     sums               the column, 0 where the event does not count; and sums of 32 of them, of 32
                        of those, ...: a window is a few pieces of each, and nothing is subtracted
     least, greatest    the column as integers of the same order, with the minima or maxima of 32
+    suffixes           of each of these, what an event and all later ones of its key come to
 
 Where all windows begin at multiples of a ``hop`` and nothing can correct an event (there is no
 ``event_key``), the events of a hop that is over when they are published count as one: a **tile**.
@@ -120,6 +121,7 @@ class EventLayout:
                     dtype = DOUBLE if name == "sums" and is_float else INT
                     for level in range(LEVELS):
                         found[name, place, level] = (dtype, count // FAN**level)
+                    found["suffixes", name, place] = (DOUBLE if is_float else INT, count)
         return found
 
     def _of_each_event(self, count: int) -> dict[tuple[Any, ...], tuple[np.dtype[Any], int]]:

@@ -6,7 +6,7 @@ pushed or becomes known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fstore.definitions import FeatureView
@@ -141,32 +141,27 @@ def event_lookup(
     find: Callable[[bytes | None], tuple[int, int]],
     generation: int,
     known: dict[bytes, Known],
-) -> Callable[[Iterable[bytes | None], int], list[Cells]]:
-    """Return the function that reads window features: (keys, instant) to cells for each key.
+) -> Callable[[bytes | None, int], Cells]:
+    """Return the function that reads window features: (key, instant) to cells.
 
     ``block`` holds what generation ``generation`` published, ``known`` is what the log says by key,
     now and when it has grown.
     """
     read, empty, none = plan.bound(block), plan.empty, plan.nothing
 
-    def read_all(keys: Iterable[bytes | None], at: int) -> list[Cells]:
-        cells = []
-        for key in keys:
-            if key is None:
-                cells.append(none)
-                continue
-            heard = known.get(key) if known else None
-            first, end = find(key)
-            if heard is None:
-                cells.append(read(first, end, at) if end else empty)
-                continue
-            is_there = end > first and heard.hides < generation
-            published = (block, first, end) if is_there else None
-            (held, begin, last), instant = state.place(key, published, heard, at)
-            cells.append((read if held is block else plan.bound(held))(begin, last, instant))
-        return cells
+    def cells(key: bytes | None, at: int) -> Cells:
+        if key is None:
+            return none
+        first, end = find(key)
+        heard = known.get(key) if known else None
+        if heard is None:
+            return read(first, end, at) if end else empty
+        is_there = end > first and heard.hides < generation
+        published = (block, first, end) if is_there else None
+        (held, begin, last), instant = state.place(key, published, heard, at)
+        return (read if held is block else plan.bound(held))(begin, last, instant)
 
-    return read_all
+    return cells
 
 
 def served_cells(

@@ -53,6 +53,12 @@ class ValueKind:
         turned = np.where(bits < 0, bits ^ _WHOLE, bits)
         return np.where(np.isnan(doubles), _WHOLE, turned)
 
+    def as_suffixes(self, ordered: np.ndarray) -> np.ndarray:
+        """Return what :meth:`as_ordered` gave as doubles again, or as it is."""
+        if self.number != "float":
+            return ordered
+        return np.where(ordered < 0, ordered ^ _WHOLE, ordered).view("<f8")
+
     def from_ordered(self, value: int) -> Any:
         """Return the Python value of an integer that :meth:`as_ordered` gave."""
         if self.number != "float":

@@ -1,7 +1,8 @@
 """What each function makes of a run of events: the part of a block that a window holds.
 
-Sums, minima and maxima are read from few entries of each level. The rest looks at each event of the
-run: deviations through numpy, and what no array can hold (text, huge numbers) value by value.
+Where the run ends with the key's newest event, sums, minima and maxima are read from its suffixes,
+else from few entries of each level. The rest looks at each event of the run: deviations through
+numpy, and what no array can hold (text, huge numbers) value by value.
 """
 
 from __future__ import annotations
@@ -25,17 +26,21 @@ _BIGINT = range(-(2**63), 2**63)
 
 
 Reader = Callable[[int, int, list[Any]], None]  # appends a run's cells
-# Of the events [begin, end) of a block, so many count, and they add up to that: (begin, end, valid,
-# total).
-_Function = Callable[[int, int, int, Any], Any]
+# Of the events [begin, end) of a block, so many count: (begin, end, valid).
+_Function = Callable[[int, int, int], Any]
 
 
 def reader_of(
-    block: EventBlock, place: tuple[int | None, int | None], features: Sequence[WindowFeature]
+    block: EventBlock,
+    place: tuple[int | None, int | None],
+    features: Sequence[WindowFeature],
+    *,
+    to_end: bool,
 ) -> Reader:
     """Return what appends features of a run, all of one measure: (begin, end, cells).
 
-    ``place`` are the places of the measure's column and condition.
+    ``place`` are the places of the measure's column and condition. ``to_end``: the runs end with
+    the newest event of their key, and suffixes reach there from where they begin.
     """
     measures = block.layout.measures
     number = next(n for n, each in enumerate(measures) if (each.value, each.flag) == place)
@@ -57,17 +62,40 @@ def reader_of(
 
     assert measure.value is not None, "without a column, events are counted"
     kind = block.layout.kinds[measure.value]
-    functions = [_function(block, number, measure, kind, each) for each in features]
-    adds = any(feature.function in ("sum", "avg") for feature in features)
-    total = _total(block, number, measure, kind) if adds else None
+    functions = [
+        (to_end and _of_suffix(block, number, measure, kind, each.function))
+        or _function(block, number, measure, kind, each)
+        for each in features
+    ]
 
     def read(begin: int, end: int, cells: list[Any]) -> None:
         count = valid[end] - valid[begin]
-        added = total(begin, end) if total is not None and count else None
         for function in functions:
-            cells.append(function(begin, end, count, added))
+            cells.append(function(begin, end, count))
 
     return read
+
+
+def _of_suffix(
+    block: EventBlock, number: int, measure: Measure, kind: ValueKind, function: str
+) -> _Function | None:
+    """Return what reads a function from one suffix; None where none tells it."""
+    if function in ("sum", "avg") and measure.sums and not block.wide >> number & 1:
+        suffix = block.view("suffixes", "sums", number)
+        turned: Callable[[Any], Any] = kind.from_sum if function == "sum" else kind.as_double
+    elif (function == "min" and measure.least) or (function == "max" and measure.greatest):
+        suffix = block.view("suffixes", "least" if function == "min" else "greatest", number)
+        turned = kind.decode
+    else:
+        return None
+    is_float = kind.number == "float"
+    if function == "avg":
+        if is_float:
+            return lambda begin, _, valid: suffix[begin] / valid if valid else None
+        return lambda begin, _, valid: turned(suffix[begin]) / valid if valid else None
+    if is_float:
+        return lambda begin, _, valid: suffix[begin] if valid else None
+    return lambda begin, _, valid: turned(suffix[begin]) if valid else None
 
 
 def _function(
@@ -76,14 +104,15 @@ def _function(
     function = feature.function
     assert measure.value is not None, "without a column, events are counted"
     if function == "count":
-        return lambda _begin, _end, valid, _total: valid
+        return lambda _begin, _end, valid: valid
     if function in ("first", "last"):
         return _at_end(block, measure.value, measure.flag, kind, last=function == "last")
-    if function == "sum":
-        return _sum(kind, feature.name)
-    if function == "avg":
+    if function in ("sum", "avg"):
+        total = _total(block, number, measure, kind)
+        if function == "sum":
+            return _sum(kind, feature.name, total)
         double = kind.as_double
-        return lambda _begin, _end, valid, total: double(total) / valid if valid else None
+        return lambda begin, end, valid: double(total(begin, end)) / valid if valid else None
     if function == "stddev":
         return _deviation(block, number, measure, kind)
     pick: Any = min if function == "min" else max
@@ -91,19 +120,20 @@ def _function(
         name = "least" if function == "min" else "greatest"
         extreme = over_levels(block.levels(name, number), pick)
         turn = kind.from_ordered
-        return lambda begin, end, valid, _: turn(extreme(begin, end)) if valid else None
+        return lambda begin, end, valid: turn(extreme(begin, end)) if valid else None
     values = _values(block, number, measure.value, kind)
     if function == "approx_count_distinct":
-        return lambda begin, end, valid, _: distinct(values(begin, end), kind.type) if valid else 0
-    return lambda begin, end, valid, _: pick(values(begin, end)) if valid else None
+        return lambda begin, end, valid: distinct(values(begin, end), kind.type) if valid else 0
+    return lambda begin, end, valid: pick(values(begin, end)) if valid else None
 
 
-def _sum(kind: ValueKind, name: str) -> _Function:
+def _sum(kind: ValueKind, name: str, added: Callable[[int, int], Any]) -> _Function:
     turned, is_whole = kind.from_sum, kind.number != "float" and not kind.scale
 
-    def summed(_begin: int, _end: int, valid: int, total: Any) -> Any:
+    def summed(begin: int, end: int, valid: int) -> Any:
         if not valid:
             return None
+        total = added(begin, end)
         if is_whole and isinstance(total, int) and total not in _BIGINT:
             raise QueryError(f"{name} is {total}, which a BIGINT cannot hold.")
         return turned(total)
@@ -155,7 +185,7 @@ def _at_end(
     nulls, decode = block.view("nulls", value), kind.decode
     met = None if flag is None else block.view("flags", flag)
 
-    def at_end(begin: int, end: int, _valid: int, _total: Any) -> Any:
+    def at_end(begin: int, end: int, _valid: int) -> Any:
         places = range(begin, end)
         for place in reversed(places) if last else places:
             if met is None or met[place]:
@@ -173,7 +203,7 @@ def _deviation(block: EventBlock, number: int, measure: Measure, kind: ValueKind
     assert measure.value is not None, "without a column, events are counted"
     values = _values(block, number, measure.value, kind)
 
-    def deviation(begin: int, end: int, valid: int, _total: Any) -> float | None:
+    def deviation(begin: int, end: int, valid: int) -> float | None:
         if valid < 2:
             return None
         if measure.sums:

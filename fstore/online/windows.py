@@ -15,7 +15,8 @@ from fstore.compile.window_types import COUNTS
 from fstore.definitions import Column, FeatureView, WindowFeature
 from fstore.online.event_block import EventBlock
 from fstore.online.event_layout import measure_place
-from fstore.online.window_functions import reader_of
+from fstore.online.suffixes import REACH
+from fstore.online.window_functions import Reader, reader_of
 
 Cells = tuple[Any, ...]
 # (first, end, instant) to the cells of the window features; the events of a key are [first, end).
@@ -35,11 +36,14 @@ class WindowPlan:
             window = feature.window.seconds * 1_000_000, hop
             measures = windows.setdefault(window, {})
             measures.setdefault(measure_place(view, columns, feature), []).append(feature)
-        self._windows = [(*window, list(measures.items())) for window, measures in windows.items()]
+        # From the longest on, so that without a hop each begins within the one before.
+        longest_first = sorted(windows, key=itemgetter(0), reverse=True)
+        self._windows = [(*window, list(windows[window].items())) for window in longest_first]
+        self._nested = all(hop is None for _, hop, _ in self._windows)
         order = [
             feature.name
-            for measures in windows.values()
-            for some in measures.values()
+            for _, _, measures in self._windows
+            for _, some in measures
             for feature in some
         ]
         self._places = [order.index(name) for name in features]
@@ -56,22 +60,36 @@ class WindowPlan:
 
     def _bound(self, block: EventBlock) -> Read:
         events = block.events
+
+        def readers_of(measures: Any, *, to_end: bool) -> list[Reader]:
+            return [reader_of(block, place, some, to_end=to_end) for place, some in measures]
+
         windows = [
-            (width, hop, [reader_of(block, place, some) for place, some in measures])
+            (width, hop, readers_of(measures, to_end=True), readers_of(measures, to_end=False))
             for width, hop, measures in self._windows
         ]
         ordered = self._places == list(range(len(self._places)))
         in_order = None if ordered else itemgetter(*self._places)
+        nested = self._nested
 
         def read(first: int, end: int, at: int) -> Cells:
             cells: list[Any] = []
+            low = first
             last = bisect_left(events, at, first, end)
-            for width, hop, readers in windows:
+            if last < end:
+                reached = end  # no suffix ends with the window
+            elif end - first <= REACH:
+                reached = first
+            else:
+                reached = end - 1 - (end - 1 - first) % REACH
+            for width, hop, to_end, anywhere in windows:
                 start = at - width
                 if hop is not None:
                     start -= start % hop
-                begin = bisect_left(events, start, first, last)
-                for reader in readers:
+                begin = bisect_left(events, start, low, last)
+                if nested:
+                    low = begin
+                for reader in to_end if begin >= reached else anywhere:
                     reader(begin, last, cells)
             return tuple(cells) if in_order is None else in_order(cells)
 

@@ -150,7 +150,16 @@ class _Rows:
         columns, whole = [self._found[place] for place in run.places], self.whole
         if run.of_numbers and self._count < _FEW:
             together = orjson.dumps(columns)[2:-2]
-            if not may_have_null(together):
+            nulls = together.count(b"null")
+            if nulls and self._count == 1 and nulls == columns.count((None,)):
+                # Of one row a NULL is a whole result, which ends in its own way.
+                missing = self._missing(b"\1")
+                missing.columns += nulls
+                whole.columns += len(columns) - nulls
+                text = together.replace(b"],[", whole.text + _OPEN) + whole.text
+                parts += (_OPEN, text.replace(b"null" + whole.text, b"null" + missing.text))
+                return
+            if not nulls:
                 whole.columns += len(columns)
                 parts += (_OPEN, together.replace(b"],[", whole.text + _OPEN), whole.text)
                 return
@@ -167,13 +176,18 @@ class _Rows:
     def _with_nulls(self, kind: str, values: Sequence[Any], text: bytes) -> tuple[bytes, bytes]:
         """Return the JSON of a column that may lack values, and its end."""
         missing = nones(values)
+        end = self._missing(missing)
+        end.columns += 1
+        return with_infinities(kind, values, text, missing.count(1)), end.text
+
+    def _missing(self, missing: bytes) -> _End:
+        """Return the end of a column that lacks the values of these rows: a byte each, 1 or 0."""
         end = self.ends.get(missing)
         if end is None:
             reasons = self._reasons
             told = bytes(map(mul, missing, reasons)) if reasons else missing
             end = self.ends[missing] = self._end(told)
-        end.columns += 1
-        return with_infinities(kind, values, text, missing.count(1)), end.text
+        return end
 
     def _end(self, told: bytes) -> _End:
         statuses, sums = _statuses(told)
