@@ -167,8 +167,8 @@ def _pushes(part: Found) -> Iterator[str]:
         "1,000 rows a call, one fsync each, to a view with an event_key and a created_timestamp; "
         "one row in a hundred is a new version of an event that is published. Rows a second are "
         "1,000 over the median call, and beside that over the mean. Forms and views take turns. "
-        "*Collector* is the share of the time that Python's garbage collector took: what is pushed "
-        "is kept as objects until the next materialize, and it looks at all of them now and then."
+        "*Collector* is the share of the time that Python's garbage collector took: it "
+        "looks at all objects now and then, those of the benchmark among them."
     )
     rows = [
         (f"{found['keys']:,}", form(found), f"{found['rows_a_second']:,.0f}")

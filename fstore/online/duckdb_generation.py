@@ -92,8 +92,8 @@ class FileGeneration:
             return None
 
     def lookup(self, view: FeatureView, features: tuple[str, ...]) -> Lookup:
-        """Prepare to read features of a view. Only the columns of a row alone are read in one step:
-        for all else, who reads holds the log's lock.
+        """Prepare to read features of a view. Only a row of a view without events is read in one
+        step: for all else, who reads holds the log's lock.
         """
         published = self.catalog.views[view.reference]
         known = self.log.known[view.reference]
@@ -101,14 +101,21 @@ class FileGeneration:
         of_columns = tuple(name for name in features if name not in view.windows_by_name)
         rows = index_lookup(view, of_columns, image, published.generation, known)
         of_windows = tuple(name for name in features if name in view.windows_by_name)
-        if not of_windows:
+        lock = self.log.lock
+        if not view.windows:
             return rows
+        if not of_windows:
+
+            def plain(key: bytes | None, at: int) -> Row:
+                with lock:
+                    return rows.row(key, at)
+
+            return Lookup(plain, rows.columns)
         events, state = self.events(view.reference)
         plan = WindowPlan(view, self.columns[view.reference], of_windows)
         cells = event_lookup(
             plan, state, events.block, events.finder(), published.generation, known
         )
-        lock = self.log.lock
 
         def row(key: bytes | None, at: int) -> Row:
             with lock:

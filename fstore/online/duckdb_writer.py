@@ -114,7 +114,8 @@ class FileWriter:
                 return 0
         log = self.current.log
         log.refresh()
-        return max((each.hides for view in log.known.values() for each in view.values()), default=0)
+        known = (each for keys in log.known.values() for _, each in keys.items())
+        return max((each.hides for each in known), default=0)
 
     def _log_path(self) -> Path | None:
         """Return where the log is that the next generation goes on from."""

@@ -14,8 +14,8 @@ from fstore.errors import OnlineStoreError
 from fstore.online.event_block import EventBlock, NotABlockError, packed
 from fstore.online.event_layout import EventLayout
 from fstore.online.event_merge import not_published, pushed_events, united
+from fstore.online.known import Known, KnownKeys
 from fstore.online.measures import nothing
-from fstore.online.pushes import Known
 from fstore.online.records import NEVER, Layout
 from fstore.online.visible import Version, known_from
 from fstore.online.windows import Cells, WindowPlan
@@ -140,20 +140,21 @@ def event_lookup(
     block: EventBlock,
     find: Callable[[bytes | None], tuple[int, int]],
     generation: int,
-    known: dict[bytes, Known],
+    known: KnownKeys,
 ) -> Callable[[bytes | None, int], Cells]:
     """Return the function that reads window features: (key, instant) to cells.
 
-    ``block`` holds what generation ``generation`` published, ``known`` is what the log says by key,
-    now and when it has grown.
+    ``block`` holds what generation ``generation`` published, ``known`` is what the log says, now
+    and when it has grown.
     """
     read, empty, none = plan.bound(block), plan.empty, plan.nothing
+    asked, pushed = known.get, known.table
 
     def cells(key: bytes | None, at: int) -> Cells:
         if key is None:
             return none
         first, end = find(key)
-        heard = known.get(key) if known else None
+        heard = asked(key) if pushed else None
         if heard is None:
             return read(first, end, at) if end else empty
         is_there = end > first and heard.hides < generation

@@ -14,7 +14,8 @@ from fstore.online.entries import Entry, decoded, encoded, subset
 from fstore.online.event_file import EventFile
 from fstore.online.event_state import EventState
 from fstore.online.image import Image
-from fstore.online.pushes import Known, PushLog
+from fstore.online.known import Known
+from fstore.online.pushes import PushLog
 from fstore.online.records import Layout
 from fstore.online.values import arrow_types, to_arrow
 
@@ -108,9 +109,10 @@ def write_log(path: Path, entries: Sequence[Entry]) -> None:
 
 def hidden_keys(log: PushLog, view: FeatureView, generation: int) -> pa.Table:
     """Return the join keys that were deleted from a view's file of this generation."""
+    known = log.known.get(view.reference)
     deletions = [
         heard.deletion
-        for heard in log.known.get(view.reference, {}).values()
+        for _, heard in (known.items() if known else ())
         if heard.deletion and heard.hides >= generation
     ]
     if not view.join_keys:

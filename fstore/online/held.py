@@ -19,8 +19,8 @@ from typing import NamedTuple
 from fstore.definitions import FeatureView
 from fstore.online.entries import DELETE, PUSH, Entry, converted
 from fstore.online.folding import needed
+from fstore.online.known import NOTHING, Known, is_refused, versions_of, with_version
 from fstore.online.lookup import Found
-from fstore.online.pushes import NOTHING, Known, is_refused, versions_of, with_version
 from fstore.online.records import NEVER, RANK, Block, Layout
 from fstore.online.visible import Version, accepted, visible_from
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -10,8 +10,8 @@ from fstore.definitions import FeatureView
 from fstore.online.chosen import Cells
 from fstore.online.gather import gatherer
 from fstore.online.image import Image
+from fstore.online.known import Known, KnownKeys
 from fstore.online.protocol import Columns, Lookup
-from fstore.online.pushes import Known
 from fstore.online.records import RANK, Layout, Row
 from fstore.online.visible import newest
 
@@ -27,22 +27,22 @@ def index_lookup(
     features: Sequence[str],
     image: Image,
     generation: int,
-    known: Mapping[bytes, Known],
+    known: KnownKeys,
 ) -> Lookup:
     """Return what reads features of a view.
 
-    ``generation`` is the image's, which deletions name; ``known`` is what the log says by key, now
-    and when it has grown.
+    ``generation`` is the image's, which deletions name; ``known`` is what the log says, now and
+    when it has grown.
     """
     cells = Cells(image.layout, features)
     see = _sight(view, cells, image.layout, generation)
     find, content, gather = image.finder(), image.content, gatherer(image)
-    heard: Callable[[Any], Known | None] = known.get
+    heard, pushed = known.get, known.table
     no_key = bytes(image.layout.key.size or 0)
     ttl, first, size = _ttl(view), image.offset_of(0), image.layout.size
 
     def row(key: bytes | None, at: int) -> Row:
-        return see(find(key), content, heard(key) if known else None, at)
+        return see(find(key), content, heard(key) if pushed else None, at)
 
     def columns(keys: Sequence[bytes | None], at: int) -> Columns:
         if gather is None or len(keys) < _MANY:
@@ -60,21 +60,21 @@ def index_lookup(
         )
         if ttl is not None:
             others |= events < at - ttl
-        if known:
-            others |= [key in known for key in keys]
+        if pushed:
+            others |= [key in pushed for key in keys]
         places = others.nonzero()[0].tolist()
         if 2 * len(places) > len(keys):
             return one_by_one(keys, map(offset_of, numbers.tolist()), at)
         found = cells.columns(records, content, others)
         for place in places:
-            said = heard(keys[place]) if known else None
+            said = heard(keys[place]) if pushed else None
             seen = see(offset_of(numbers.item(place)), content, said, at)
             for column, cell in zip(found, seen, strict=True):
                 column[place] = cell
         return found
 
     def one_by_one(keys: Sequence[bytes | None], offsets: Iterable[int], at: int) -> Columns:
-        said = map(heard, keys) if known else repeat(None)
+        said = map(heard, keys) if pushed else repeat(None)
         rows = map(see, offsets, repeat(content), said, repeat(at))
         return [*zip(*rows, strict=True)]
 

@@ -12,27 +12,17 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from fstore import collector
 from fstore.definitions import FeatureView
 from fstore.errors import OnlineStoreError
 from fstore.online.disk import put, sync
 from fstore.online.entries import DELETE, Entry, converted, decoded, encoded
+from fstore.online.known import KnownKeys
 from fstore.online.records import Layout
-from fstore.online.visible import Version, accepted, visible_from
-
-
-class Known(NamedTuple):
-    """What the log says of one key."""
-
-    versions: tuple[Version, ...] = ()
-    hides: int = 0  # generations up to this one have nothing of the key
-    deletion: tuple[Entry, int] | None = None  # and the key's place in it
-    events: tuple[Version, ...] | list[Version] = ()  # of a view of events all, as they came
 
 
 class PushLog:
@@ -45,7 +35,7 @@ class PushLog:
         self.lock = threading.Lock()
         self._descriptor: int | None = None
         self._whole = 0  # how far the file has been read
-        self.known: dict[str, dict[bytes, Known]] = {reference: {} for reference in views}
+        self.known = {reference: KnownKeys(view) for reference, (view, _) in views.items()}
         self.order: dict[str, int] = {}  # of the entries, by id
         self._deleted_from: set[str] = set()  # views, any key of which was
 
@@ -112,60 +102,21 @@ class PushLog:
     def _refused(self, entry: Entry) -> int:
         if entry.kind == DELETE or entry.view not in self._views:
             return 0
-        view, known = self._views[entry.view][0], self.known[entry.view]
         if entry.view not in self._deleted_from:
             return 0
-        return sum(
-            is_refused(view, known.get(key), version) for key, version in versions_of(view, entry)
-        )
+        return self.known[entry.view].refused(entry)
 
     def _apply(self, entry: Entry) -> None:
         self.order.setdefault(entry.id, len(self.order))
         if entry.view not in self._views:
             return
-        view, layout = self._views[entry.view]
-        known = self.known[entry.view]
+        known, layout = self.known[entry.view], self._views[entry.view][1]
         if entry.kind == DELETE:
             self._deleted_from.add(entry.view)
-            for place, key in enumerate(entry.layout.keys_of(entry.block, entry.count)):
-                before = known.get(key, NOTHING)
-                known[key] = Known((), max(entry.hides, before.hides), (entry, place))
+            known.delete(entry)
             return
         if entry.layout != layout:
             if entry.layout.key_types != layout.key_types:
                 return  # keys of another type can be no key of this view
             entry = replace(entry, layout=layout, block=converted(entry, layout))
-        for key, version in versions_of(view, entry):
-            before = known.get(key, NOTHING)
-            if not is_refused(view, before, version):
-                known[key] = with_version(view, before, version)
-
-
-NOTHING = Known()
-
-
-def with_version(view: FeatureView, known: Known, version: Version) -> Known:
-    """Return what is known of a key with one more row; its list of events is the same, grown."""
-    versions = accepted(known.versions, version)
-    if not view.windows:
-        return Known(versions, known.hides, known.deletion, known.events)
-    events = known.events if isinstance(known.events, list) else [*known.events]
-    events.append(version)
-    return Known(versions, known.hides, known.deletion, events)
-
-
-def versions_of(view: FeatureView, entry: Entry) -> Iterator[tuple[bytes, Version]]:
-    """Yield the rows of an entry of the view, each with its key."""
-    layout, block = entry.layout, entry.block
-    ranks = zip(*layout.ranks_of(block, entry.count), strict=True)
-    keys = layout.keys_of(block, entry.count)
-    for place, (key, (event, arrival)) in enumerate(zip(keys, ranks, strict=True)):
-        yield key, Version(event, arrival, visible_from(view, event, arrival), entry, place)
-
-
-def is_refused(view: FeatureView, known: Known | None, version: Version) -> bool:
-    """Whether the row arrived before its key was deleted."""
-    if known is None or known.deletion is None:
-        return False
-    arrival = version.arrival if view.created_timestamp else version.visible_from
-    return arrival < known.deletion[0].received
+        known.take_in(entry)

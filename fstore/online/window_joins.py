@@ -9,8 +9,8 @@ from fstore.definitions import Column, FeatureView
 from fstore.online.event_layout import EventLayout
 from fstore.online.event_state import EventState, place_in, served_cells
 from fstore.online.held import found
+from fstore.online.known import Known
 from fstore.online.protocol import Generation
-from fstore.online.pushes import Known
 from fstore.online.records import Layout, Row
 from fstore.online.windows import WindowPlan
 
