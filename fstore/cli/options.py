@@ -17,6 +17,7 @@ import fstore
 from fstore.cli.show import tell
 from fstore.errors import FstoreError, FstoreWarning, RequestError
 from fstore.project import Settings, with_limits
+from fstore.project.settings import MOST_THREADS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -66,7 +67,11 @@ def limits(command: Command) -> Command:
             type=click.Path(file_okay=False, path_type=Path),
             help="Where what exceeds the memory goes.",
         ),
-        click.option("--threads", type=click.IntRange(min=1), help="How many threads DuckDB uses."),
+        click.option(
+            "--threads",
+            type=click.IntRange(1, MOST_THREADS),
+            help="How many threads DuckDB uses.",
+        ),
         click.option("--memory-limit", type=Size(), help="How much memory DuckDB uses: 4GB, 80%."),
     ):
         command = option(command)

@@ -37,6 +37,7 @@ ONLINE_STORE_KEYS = ("type", "path", "url")
 ONLINE_STORE_TYPES = ("duckdb", "redis", "postgres")
 PUSH_RETENTION = Duration(7, "day")
 SERVING = Serving()
+MOST_THREADS = 1024  # DuckDB starts as many as it is told, until the machine has none left
 _MEMORY = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(%|[KMGT]i?B|B)", re.IGNORECASE)
 
 
@@ -230,8 +231,9 @@ def _threads(given: Mapping[str, Any]) -> int | None:
     threads = given.get("threads")
     if threads is None:
         return None
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise _KeyProblemError("threads: must be a whole number of at least 1")
+    is_whole = isinstance(threads, int) and not isinstance(threads, bool)
+    if not is_whole or not 1 <= threads <= MOST_THREADS:
+        raise _KeyProblemError(f"threads: must be a whole number from 1 to {MOST_THREADS}")
     return threads
 
 
