@@ -42,7 +42,8 @@ def main(data: Path, views: str, spine: str, plan: str | None) -> None:
 
     with open_warehouse(job.project) as connection:
         put_spine(connection, job.spine_sql, job.registered)
-        explained = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {job.query}").fetchall()
+        part = job.training_set.parts[0].query
+        explained = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {part}").fetchall()
     told = json.loads(explained[0][1])
     spent: Counter[tuple[str, str]] = Counter()
     for phase in ("planner", "optimizer", "physical_planner"):

@@ -70,7 +70,7 @@ def test_limits_from_python(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.temp_directory == str(project.parent / "near")
     with pytest.raises(fstore.RequestError, match=r"^memory_limit: 'lots' is not a size; write"):
         fstore.FeatureStore(project, memory_limit="lots")
-    with pytest.raises(fstore.RequestError, match=r"^threads: must be a whole number of at leas"):
+    with pytest.raises(fstore.RequestError, match=r"^threads: must be a whole number from 1"):
         fstore.FeatureStore(project, threads=0)
 
 
@@ -87,7 +87,7 @@ def test_a_profile_has_its_say_on_limits(project: Path, key: str) -> None:
     [
         (("--memory-limit", "lots"), "'lots' is not a size: write 4GB or 80%"),
         (("--memory-limit", "0GB"), "'0GB' is not a size: write 4GB or 80%"),
-        (("--threads", "0"), "0 is not in the range x>=1"),
+        (("--threads", "0"), "0 is not in the range 1<=x<=1024"),
     ],
 )
 @pytest.mark.parametrize("verb", ["get-historical-features", "materialize"])

@@ -85,6 +85,17 @@ class Beside:
         times = [(name, self.stamps.get(join.name)) for name, join in found.times]
         return [*cells, *(aliased(time.copy(), name) for name, time in times if time is not None)]
 
+    def rows_alone(self, values: Sequence[exp.Expr]) -> exp.Expr | None:
+        """Return the rows of one join, where these values read nothing else; None where they do.
+
+        Without a row each of them is NULL.
+        """
+        read = {column.table for value in values for column in value.find_all(exp.Column)}
+        if len(read) != 1 or not read <= {join.name for join in self.request.joins}:
+            return None
+        source: exp.Expr = self._sources[read.pop()].this.copy()
+        return source
+
     def joins(self, values: Sequence[exp.Expr]) -> list[exp.Join]:
         """Return the joins that these values read, in the order added."""
         read = {column.table for value in values for column in value.find_all(exp.Column)}

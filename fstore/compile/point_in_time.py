@@ -60,6 +60,45 @@ def point_in_time(
     ``<join>_rows``, the features by the place of the spine row, and each on-demand view some that
     end in ``<view>_values``; the last SELECT puts them beside the spine, in its order.
     """
+    names, ctes, beside, values = _steps(request, columns, spine, plans, include_event_timestamps)
+    query = select(values, from_spine(names))
+    query.set("with_", exp.With(expressions=ctes))
+    query.set("joins", beside.joins(values))
+    query.set("order", exp.Order(expressions=[ascending(names.row, names.alias)]))
+    return query
+
+
+def with_places(
+    request: FeatureRequest,
+    columns: Columns,
+    spine: Spine,
+    plans: Mapping[str, Taken],
+    *,
+    include_event_timestamps: bool = False,
+) -> exp.Select:
+    """Compile the same in no order: the place of each row in the spine, then the columns.
+
+    Spine rows that have nothing but NULL may be left out.
+    """
+    names, ctes, beside, values = _steps(request, columns, spine, plans, include_event_timestamps)
+    alone = beside.rows_alone(values)
+    if alone is None:
+        query = select([quoted(names.row, names.alias), *values], from_spine(names))
+        query.set("joins", beside.joins(values))
+    else:
+        query = select([quoted(names.row, alone.alias), *values], alone)
+    query.set("with_", exp.With(expressions=ctes))
+    return query
+
+
+def _steps(
+    request: FeatureRequest,
+    columns: Columns,
+    spine: Spine,
+    plans: Mapping[str, Taken],
+    include_event_timestamps: bool,
+) -> tuple[SpineNames, list[exp.CTE], Beside, list[exp.Expr]]:
+    """Return the CTEs, what of them stands beside the spine, and the columns as values of that."""
     names = SpineNames.of((*request.joins, *request.computed), columns, spine)
     beside = Beside(request, spine, names)
     ctes = [spine_rows(spine, names), *_computed(request, plans)]
@@ -96,12 +135,7 @@ def point_in_time(
         values.append(aliased(beside.value(output.join, output.feature), output.name))
     for source in request.asked if include_event_timestamps else ():
         values.append(aliased(beside.stamps[source.name].copy(), event_timestamp_name(source)))
-
-    query = select(values, from_spine(names))
-    query.set("with_", exp.With(expressions=ctes))
-    query.set("joins", beside.joins(values))
-    query.set("order", exp.Order(expressions=[ascending(names.row, names.alias)]))
-    return query
+    return names, ctes, beside, values
 
 
 def output_columns(

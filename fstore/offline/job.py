@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from fstore.compile.plans import Taken
 from fstore.compile.request import Join
+from fstore.compile.training_set import TrainingSet
 from fstore.definitions import Column
 from fstore.errors import (
     FstoreWarning,
@@ -28,6 +29,7 @@ from fstore.errors import (
     SpineError,
 )
 from fstore.frames import arrow_to_pandas
+from fstore.offline.assembly import put_together, whole
 from fstore.offline.places import unchanged
 from fstore.offline.progress import run
 from fstore.offline.spine import Frame
@@ -51,19 +53,25 @@ class RetrievalJob:
 
     Nothing has run yet but DESCRIBE and a look at a sample of each view: each ``to_`` method opens
     the warehouse, runs the query and closes it. The rows are those of the spine, each once and in
-    its order, with the spine's own columns first and then the features as asked. ``plans`` says by
-    the name of each join how its rows are found, and why.
+    its order, with the spine's own columns first and then the features as asked.
     """
 
     project: Project = field(repr=False)
-    query: str = field(repr=False)
-    parquet_query: str = field(repr=False)  # the same rows, in types that Parquet has
-    features: tuple[Column, ...]
+    training_set: TrainingSet = field(repr=False)
     spine_sql: str | None = field(default=None, repr=False)
     frame: Frame | None = field(default=None, repr=False)
     registered: pa.Table | None = field(default=None, repr=False)
     withheld: tuple[tuple[Join, str], ...] = field(default=(), repr=False)
-    plans: Mapping[str, Taken] = field(default_factory=dict, repr=False)  # by the join's name
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns behind those of a table given as spine; all, where it is SQL."""
+        return self.training_set.outputs
+
+    @property
+    def plans(self) -> Mapping[str, Taken]:
+        """How each join's rows are found, and why, by its name."""
+        return self.training_set.plans
 
     @property
     def hugeints(self) -> frozenset[str]:
@@ -71,19 +79,24 @@ class RetrievalJob:
         return frozenset(it.name for it in self.features if it.type in ("HUGEINT", "UHUGEINT"))
 
     def to_sql(self) -> str:
-        """Return the SQL that runs, as one script for DuckDB with the warehouse attached."""
+        """Return the training set as one script for DuckDB with the warehouse attached.
+
+        Of a table given as spine, ``to_arrow``, ``to_df`` and ``to_polars`` run the same view by
+        view, and put the rows in order themselves.
+        """
+        query = self.training_set.query
         if self.spine_sql is not None:
             spine = self.spine_sql.strip().rstrip(";")
-            return f"CREATE TEMP VIEW entity_df AS\n{spine}\n;\n\n{self.query}"
+            return f"CREATE TEMP VIEW entity_df AS\n{spine}\n;\n\n{query}"
         assert self.registered is not None
         columns = ", ".join(self.registered.column_names)
-        return f"-- entity_df is the table given, as a temporary view of: {columns}\n{self.query}"
+        return f"-- entity_df is the table given, as a temporary view of: {columns}\n{query}"
 
     def explain(self) -> str:
         """Return how each view's rows are found and why, then DuckDB's plan, without running it."""
         taken = [line for name, plan in self.plans.items() for line in _told(name, plan)]
         with self._opened() as connection:
-            rows = connection.execute(f"EXPLAIN {self.query}").fetchall()
+            rows = connection.execute(f"EXPLAIN {self.training_set.query}").fetchall()
         return "\n".join([*taken, "", *(row[1] for row in rows)])
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
@@ -91,7 +104,7 @@ class RetrievalJob:
 
         The warehouse stays open (read-only) until the last batch is taken or the iterator closed.
         """
-        yield from self._batches(self.query)
+        yield from self._batches(self.training_set.query)
 
     def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
         with self._opened() as connection:
@@ -151,7 +164,8 @@ class RetrievalJob:
             if self.frame is None:
                 with self._opened() as connection:
                     destination = str(partial).replace("'", "''")
-                    copy = f"COPY ({self.parquet_query}) TO '{destination}' (FORMAT parquet)"
+                    query = self.training_set.parquet_query
+                    copy = f"COPY ({query}) TO '{destination}' (FORMAT parquet)"
                     run(MAKING, lambda: connection.execute(copy), connection)
                     self._warn_of_withheld(connection)
             else:
@@ -167,7 +181,7 @@ class RetrievalJob:
 
     def _write_batches(self, path: Path) -> None:
         writer: pq.ParquetWriter | None = None
-        for batch in self._batches(self.parquet_query):
+        for batch in self._batches(self.training_set.parquet_query):
             writer = writer or pq.ParquetWriter(path, batch.schema)
             writer.write_batch(batch)
         if writer is None:
@@ -178,7 +192,11 @@ class RetrievalJob:
     def _table(self) -> pa.Table:
         """Run the query: spine and features for a SQL spine, the features alone for a frame."""
         with self._opened() as connection:
-            table = run(MAKING, lambda: connection.sql(self.query).to_arrow_table(), connection)
+            if self.registered is None:
+                table = whole(connection, self.training_set, MAKING)
+            else:
+                count = self.registered.num_rows
+                table = put_together(connection, self.training_set, count, MAKING)
             self._warn_of_withheld(connection)
         return table
 

@@ -12,20 +12,14 @@ import pyarrow as pa
 
 from fstore.compile.clashes import refuse_clashes, require_columns
 from fstore.compile.computed import check_fields
-from fstore.compile.handed import for_arrow
 from fstore.compile.keys import check_keys
 from fstore.compile.plans import check_forced, plan_named
-from fstore.compile.point_in_time import (
-    event_timestamp_name,
-    for_parquet,
-    output_columns,
-    point_in_time,
-    with_types,
-)
+from fstore.compile.point_in_time import event_timestamp_name
 from fstore.compile.references import on_demand_asked, views_asked
 from fstore.compile.request import FeatureRequest, resolve, utc_instant
 from fstore.compile.spine import Spine, spineless
 from fstore.compile.sql import render, select_all
+from fstore.compile.training_set import TrainingSet
 from fstore.compile.types import find_column, unused
 from fstore.compile.withheld import can_withhold, withheld
 from fstore.definitions import FeatureView, Registry, SpineModel
@@ -126,14 +120,6 @@ def retrieval_job(
             forced,
             None if registered is None else registered.num_rows,
         )
-        query = point_in_time(
-            request, built, spine, plans, include_event_timestamps=include_event_timestamps
-        )
-    outputs = output_columns(
-        request, built, spine, include_event_timestamps=include_event_timestamps
-    )
-    by_arrow, by_parquet = (with_types(query, outputs, it) for it in (for_arrow, for_parquet))
-    text = render(by_arrow)
     counts = tuple(
         (join, render(withheld(join, built, spine, plans[join.name])))
         for join in request.joins
@@ -141,14 +127,11 @@ def retrieval_job(
     )
     return RetrievalJob(
         project=project,
-        query=text,
-        parquet_query=text if by_parquet is by_arrow else render(by_parquet),
-        features=outputs,
+        training_set=TrainingSet(request, built, spine, plans, include_event_timestamps),
         spine_sql=sql,
         frame=frame,
         registered=registered,
         withheld=counts,
-        plans=plans,
     )
 
 

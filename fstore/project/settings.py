@@ -232,9 +232,9 @@ def _threads(given: Mapping[str, Any]) -> int | None:
     if threads is None:
         return None
     is_whole = isinstance(threads, int) and not isinstance(threads, bool)
-    if not is_whole or not 1 <= threads <= MOST_THREADS:
-        raise _KeyProblemError(f"threads: must be a whole number from 1 to {MOST_THREADS}")
-    return threads
+    if is_whole and 1 <= threads <= MOST_THREADS:
+        return int(threads)
+    raise _KeyProblemError(f"threads: must be a whole number from 1 to {MOST_THREADS}")
 
 
 def _seconds(value: object, default: float) -> float:
