@@ -18,9 +18,11 @@ from click.testing import CliRunner
 
 import fstore
 from fstore.cli import main
+from fstore.compile.places import Places
 from fstore.compile.plans import FEW, Plan, Sizes, choose
 from fstore.compile.request import Join
 from fstore.definitions import Duration, FeatureView, Relation
+from fstore.offline import assembly
 from tests import harness
 
 COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "v": "BIGINT"}
@@ -212,6 +214,54 @@ def test_what_is_computed_is_computed_once(project: Path) -> None:
     assert job.to_sql().count('"main"."joined"') == 1
 
 
+def test_what_is_computed_is_computed_once_for_all_who_read_it(tmp_path: Path) -> None:
+    """Two joins of one computed view are one part; every other join is one by itself."""
+    select = "SELECT stats.k, stats.t, stats.v FROM stats JOIN one USING (k)"
+    views = [
+        harness.View("stats", COLUMNS, meta=META),
+        harness.View("one", COLUMNS, meta=META),
+        harness.View("joined", {}, meta=META, select=select),
+    ]
+    friend = {"view": "joined", "alias": "friend", "join_keys": {"k": "other"}, "features": ["v"]}
+    service = harness.Service("both", ["stats:v", "joined:v", friend], full_feature_names=True)
+    project = harness.make_project(tmp_path, views, [service])
+    with duckdb.connect(str(project / harness.WAREHOUSE)) as connection:
+        connection.execute(f"INSERT INTO stats {spread(100, 10)}")
+        connection.execute(f"INSERT INTO one {spread(5, 5)}")
+    spine = (
+        "SELECT 7 - i AS k, i AS other, TIMESTAMP '2025-01-01' AS event_timestamp "
+        "FROM range(8) AS rows(i)"
+    )
+    with duckdb.connect() as connection:
+        table = connection.sql(spine).to_arrow_table()
+    with fstore.FeatureStore(project) as store:
+        job = store.get_historical_features(table, feature_service="both")
+        parts = job.training_set.parts
+        found = job.to_arrow().to_pydict()
+        (batch,) = job.to_batches()  # of the whole statement, which DuckDB puts in order
+    assert [part.query.count('"main"."joined"') for part in parts] == [0, 1]
+    assert [part.columns for part in parts] == [(0,), (1, 2)]
+    assert found == batch.to_pydict()
+    assert found["stats__v"] == [97, 96, 95, 94, 93, 92, 91, 90]
+    assert found["joined__v"] == [None, None, None, 94, 93, 92, 91, 90]
+    assert found["friend__v"] == [90, 91, 92, 93, 94, None, None, None]
+
+
+def test_text_that_arrow_cannot_move_in_one_piece_is_put_in_order_by_the_engine(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spine = spine_of(50, 50).take(list(range(49, -1, -1)))
+    with fstore.FeatureStore(project) as store:
+        job = store.get_historical_features(spine, ["stats", "dimension"], full_feature_names=True)
+        found = job.to_arrow()
+
+        def refuse(*_: Any) -> None:
+            raise pa.ArrowInvalid("offset overflow while concatenating arrays")
+
+        monkeypatch.setattr(assembly, "in_order", refuse)
+        assert job.to_arrow() == found
+
+
 def test_a_filter_is_still_a_scan(project: Path) -> None:
     assert not taken(project, spine_of(50, 50), "filtered").computed
 
@@ -307,7 +357,17 @@ VIEW = FeatureView("v", Relation("d", "s", "v"), "", (), "t", ttl=Duration(1, "d
 )
 def test_the_cheapest_is_chosen(sizes: Sizes, plan: Plan) -> None:
     join = Join("v", VIEW, (("k", "k"),))
-    assert choose(join, sizes, None, computed=False, unique=False).plan is plan
+    assert choose(join, sizes, None, None, computed=False, unique=False).plan is plan
+
+
+@pytest.mark.parametrize(("visible", "numbered"), [(1_600_000, True), (1_700_000, False)])
+def test_row_numbers_are_kept_of_few_pairs(visible: int, numbered: bool) -> None:
+    sizes = Sizes(5_000_000, 200_000, 4_300_000, 10**7, visible, visible, 100)
+    join, places = Join("v", VIEW, (("k", "k"),)), Places("rowid")
+    found = choose(join, sizes, None, places, computed=False, unique=False)
+    assert found.plan is Plan.BUCKETED
+    assert found.places == (places if numbered else None)
+    assert found.reason.endswith("winners are read by their row numbers") is numbered
 
 
 def test_of_many_spine_rows_some_tell_what_was_withheld(tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from sqlglot import exp
 
 from fstore.compile.clocks import arrives_by_row
-from fstore.compile.find import FOUND, ROW, Search, pairs_name, places_name
-from fstore.compile.sql import cte, joined, quoted, select, table_as
+from fstore.compile.find import FOUND, ROW, Search, pairs_name, places_name, same_pair
+from fstore.compile.sql import cte, joined, quoted, select, subquery_as, table_as
 from fstore.compile.ties import rows_of, several, without_ties
 from fstore.compile.visibility import (
     arrived,
-    at_same_time,
     kept_columns,
     ranked_last,
     tie_breakers,
@@ -22,8 +21,7 @@ def fetched(
 ) -> list[exp.CTE]:
     """Return the CTEs that end in ``<join>_rows``: place, features, E.
 
-    ``first`` fetches them, ties and all: :func:`matches`, :func:`winning_pairs` or
-    :func:`rows_at_places`. ``unique`` says
+    ``first`` fetches them, ties and all: :func:`matches` or :func:`winning_pairs`. ``unique`` says
     that no two rows of the view have equal keys and E, so that there are no ties. Otherwise the
     greatest is kept of the rows of each spine row that fetched more than one; where nothing is
     tied, which two counts tell, that costs next to nothing. What settles a tie is fetched again,
@@ -77,33 +75,55 @@ def matches(
 
 def winning_pairs(search: Search, features: tuple[str, ...]) -> exp.Select:
     """Return those of the pairs that have the E that was found."""
-    row = search.names.row
-    on: list[exp.Expr] = [
-        exp.EQ(this=quoted(row, FOUND), expression=quoted(row, ROW)),
-        at_same_time(search.clocks, ROW, quoted(search.clocks.event_time, FOUND)),
-    ]
     query = select(_columns(search, features), table_as(search.found, FOUND))
-    query.append("joins", joined(table_as(pairs_name(search), ROW), on))
+    query.append("joins", joined(table_as(pairs_name(search), ROW), same_pair(search)))
     return query
 
 
-def rows_at_places(search: Search, features: tuple[str, ...]) -> exp.Select:
-    """Return the rows that have the numbers that were found.
+def fetched_by_number(search: Search, features: tuple[str, ...], *, unique: bool) -> list[exp.CTE]:
+    """Return the CTEs that end in ``<join>_rows``, of winners whose row numbers were found.
+
+    Which spine rows are tied their numbers tell, before any feature is read: no row is kept to be
+    counted.
+    """
+    if unique:
+        return [cte(rows_name(search), _at_places(search, features))]
+    tied, row = f"{search.join.name}_tied", search.names.row
+    untied = _at_places(search, features, joined_with=(tied, "ANTI"))
+    by = tie_breakers(search.join.view, search.built)
+    all_of_it = _at_places(search, (*features, *by), joined_with=(tied, "SEMI"))
+    columns = [quoted(it.alias_or_name, ROW) for it in untied.expressions]
+    settled = select(columns, subquery_as(all_of_it, ROW))
+    settled.qualify(ranked_last(search.clocks, ROW, quoted(row, ROW), by), copy=False)
+    return [
+        cte(tied, several(places_name(search), search.found, [row]), kept=True),
+        cte(rows_name(search), exp.union(untied, settled, distinct=False)),
+    ]
+
+
+def _at_places(
+    search: Search, features: tuple[str, ...], joined_with: tuple[str, str] | None = None
+) -> exp.Select:
+    """Return the rows that have the numbers that were found: of all, or as the tied ones say.
 
     The number is the only condition: then the engine knows, before it reads a feature, which rows
     it needs none of.
     """
     assert search.places is not None, "the plan was taken for rows that are numbered"
-    clocks, number = search.clocks, search.places.number
-    kept = kept_columns(search.join.view, search.built, features)
+    clocks, number, row = search.clocks, search.places.number, search.names.row
+    kept = kept_columns(search.join.view, search.built, tuple(dict.fromkeys(features)))
     recorded = [quoted(clocks.recorded, FOUND)] if clocks.recorded else []
     values = [
-        quoted(search.names.row, FOUND),
+        quoted(row, FOUND),
         *(quoted(column, ROW) for column in kept),
         quoted(clocks.event_time, FOUND),
         *recorded,
     ]
     query = select(values, table_as(places_name(search), FOUND))
+    if joined_with is not None:
+        tied, kind = joined_with
+        one = exp.EQ(this=quoted(row, FOUND), expression=quoted(row, "tied"))
+        query.append("joins", joined(table_as(tied, "tied"), [one], kind=kind))
     same = exp.EQ(this=quoted(search.names.place, FOUND), expression=quoted(number, ROW))
     rows = exp.alias_(search.source(), ROW, table=True, quoted=True)
     query.append("joins", joined(rows, [same]))

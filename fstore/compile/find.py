@@ -82,6 +82,10 @@ class Search:
         """Return the view's rows with their clocks, under the alias ``row``."""
         return subquery_as(stamped(self.join.view, self.built, kept, self.source()), ROW)
 
+    def numbered_rows(self) -> exp.Expr:
+        """Return the same, each with its number where rows are numbered."""
+        return self.rows((self.places.number,) if self.places else ())
+
     def asked_keys(self) -> list[tuple[str, exp.Expr]]:
         """Return each join key with the spine's value of it."""
         return asked_keys(self.join, self.built, self.spine, self.names)
@@ -114,8 +118,9 @@ def _greatest(search: Search, pairs: exp.Select) -> exp.CTE:
     It groups by the place alone, whose distinct values the engine can count: by them it estimates
     how few rows come out, and so on which side of the next join they belong.
     """
-    place, as_of, *keys = pairs.expressions
-    carried = [as_of, *keys] if search.join.view.created_timestamp else keys
+    place, *carried = pairs.expressions  # time, keys
+    if not search.join.view.created_timestamp:
+        carried = carried[1:]
     event_time = search.clocks.event_time
     same = [aliased(any_value(it.unalias()), it.alias_or_name) for it in carried]
     newest = aliased(exp.Max(this=quoted(event_time, ROW)), event_time)
@@ -124,13 +129,50 @@ def _greatest(search: Search, pairs: exp.Select) -> exp.CTE:
     return cte(search.found, pairs, kept=True)
 
 
+def _winners(search: Search, pairs: exp.Select) -> list[exp.CTE]:
+    """Return ``found`` of a query that selects place, time and keys of pairs.
+
+    Where rows are numbered, the pairs are kept with their numbers, and what ends in
+    ``<join>_places`` says which rows have the E that was found, and their A: several, where rows
+    tie. Then these are fetched by number alone.
+    """
+    if search.places is None:
+        return [_greatest(search, pairs)]
+    names, event_time, recorded = search.names, search.clocks.event_time, search.clocks.recorded
+    place, number = pairs.expressions[0], quoted(search.places.number, ROW)
+    clocks = [quoted(clock, ROW) for clock in (event_time, recorded) if clock]
+    pairs.set("expressions", [place, *clocks, aliased(number, names.place)])
+    kept = pairs_name(search)
+    greatest = _greatest(search, select([quoted(names.row, ROW)], table_as(kept, ROW)))
+
+    values = [quoted(names.row, FOUND), quoted(event_time, FOUND)]
+    if recorded:
+        values.append(quoted(recorded, ROW))
+    winners = select([*values, quoted(names.place, ROW)], table_as(search.found, FOUND))
+    winners.append("joins", joined(table_as(kept, ROW), same_pair(search)))
+    return [
+        cte(kept, pairs, kept=True),
+        greatest,
+        cte(places_name(search), winners, kept=True),
+    ]
+
+
+def same_pair(search: Search) -> list[exp.Expr]:
+    """Return that a pair is of the spine row that was found, and has the E that was."""
+    row = search.names.row
+    return [
+        exp.EQ(this=quoted(row, FOUND), expression=quoted(row, ROW)),
+        at_same_time(search.clocks, ROW, quoted(search.clocks.event_time, FOUND)),
+    ]
+
+
 def bounded(search: Search) -> list[exp.CTE]:
     """Compare each spine row with every row of its key: a hash join, then the greatest E."""
     view, clocks = search.join.view, search.clocks
     pair = [*search.same_keys(), *visible(view, clocks, ROW, search.as_of)]
     query = select(search.asked(), from_spine(search.names))
-    query.append("joins", joined(search.rows(), pair))
-    return [_greatest(search, query)]
+    query.append("joins", joined(search.numbered_rows(), pair))
+    return _winners(search, query)
 
 
 def bucketed(search: Search) -> list[exp.CTE]:
@@ -159,8 +201,8 @@ def bucketed(search: Search) -> list[exp.CTE]:
     pair += visible(view, clocks, ROW, q)
     asked = [quoted(column, names.alias) for column in (names.row, names.as_of, *keys)]
     query = select(asked, table_as(name, names.alias))
-    query.append("joins", joined(search.rows(), pair))
-    return [stretches, _greatest(search, query)]
+    query.append("joins", joined(search.numbered_rows(), pair))
+    return [stretches, *_winners(search, query)]
 
 
 def asof(search: Search) -> list[exp.CTE]:
@@ -205,7 +247,7 @@ def asked_name(search: Search) -> str:
 
 
 def places_name(search: Search) -> str:
-    """Return the name of the CTE that :func:`placed` keeps the winners' row numbers in."""
+    """Return the name of the CTE that the winners' row numbers are kept in."""
     return f"{search.join.name}_places"
 
 
@@ -268,5 +310,5 @@ def pairs(search: Search, features: tuple[str, ...]) -> list[exp.CTE]:
 
 
 def pairs_name(search: Search) -> str:
-    """Return the name of the CTE that :func:`pairs` keeps its pairs in."""
+    """Return the name of the CTE that pairs of a spine row and a row are kept in."""
     return f"{search.join.name}_pairs"

@@ -61,8 +61,8 @@ class Taken:
     """The plan taken for a join, and why.
 
     ``computed``: the view is more than a scan, and is computed once. ``unique``: its rows are known
-    to have no ties on keys and E. ``places`` says how its rows are numbered, for the plan that
-    needs it.
+    to have no ties on keys and E. ``places`` says how its rows are numbered, where the winners are
+    fetched by their numbers.
     """
 
     plan: Plan
@@ -120,6 +120,11 @@ def check_forced(request: FeatureRequest, plan: Plan | WindowPlan | None) -> Non
         )
 
 
+# The plans that keep a row's number from where they find it, if rows are numbered; and how many
+# visible pairs a spine row may have for that, on average, before it costs more than it saves.
+BY_NUMBER = (Plan.BOUNDED, Plan.BUCKETED)
+_KEPT_PAIRS = 8
+
 # Spine rows up to which the look at a sample, for which DuckDB reads the columns of a Parquet file
 # whole, takes longer than the best plan would save.
 FEW = 3_000
@@ -141,7 +146,7 @@ def costs(join: Join, sizes: Sizes) -> dict[Plan, float]:
     scan = sizes.rows * _SCAN + sizes.matched * _PROBE
     wide = sizes.rows * sizes.features * _FEATURE
     fetch = sizes.rows * (_SCAN + _FETCH) + wide
-    seen = sizes.pairs if sizes.visible is None else sizes.visible
+    seen = _seen(sizes)
     ordered = sizes.matched + sizes.spine_rows
     found: dict[Plan, float] = {
         Plan.ASOF: scan + ordered * max(ordered, 2).bit_length() * _ORDER + fetch,
@@ -156,11 +161,18 @@ def costs(join: Join, sizes: Sizes) -> dict[Plan, float]:
 
 
 def choose(
-    join: Join, sizes: Sizes | None, forced: Plan | None, *, computed: bool, unique: bool
+    join: Join,
+    sizes: Sizes | None,
+    forced: Plan | None,
+    places: Places | None,
+    *,
+    computed: bool,
+    unique: bool,
 ) -> Taken:
     """Return the plan for a join: the one forced, else the cheapest by what is known."""
     if forced is not None:
-        return Taken(forced, "asked for by plan=", computed, unique)
+        numbers = places if forced in BY_NUMBER else None
+        return Taken(forced, "asked for by plan=", computed, unique, places=numbers)
     if not join.keys:
         return Taken(Plan.ASOF, "it has no join key: every row is of one key", computed, unique)
     if sizes is None:
@@ -170,7 +182,16 @@ def choose(
     found = costs(join, sizes)
     cheapest = min(found, key=lambda plan: found[plan])
     reason = _why(cheapest, sizes, found)
-    return Taken(cheapest, reason, computed, unique, sizes.spine_rows)
+    if cheapest not in BY_NUMBER or _seen(sizes) > _KEPT_PAIRS * sizes.spine_rows:
+        places = None
+    if places:
+        reason += "; winners are read by their row numbers"
+    return Taken(cheapest, reason, computed, unique, sizes.spine_rows, places=places)
+
+
+def _seen(sizes: Sizes) -> int:
+    """Return how many visible pairs are expected, or all of equal key where nothing bounds them."""
+    return sizes.pairs if sizes.visible is None else sizes.visible
 
 
 def without_look(

@@ -9,7 +9,7 @@ from sqlglot import exp
 from fstore.compile import find
 from fstore.compile.beside import Beside
 from fstore.compile.computed import ZONED_TIME, Computed, type_of
-from fstore.compile.fetch import fetched, matches, rows_at_places, winning_pairs
+from fstore.compile.fetch import fetched, fetched_by_number, matches, winning_pairs
 from fstore.compile.find import Search
 from fstore.compile.handed import for_arrow
 from fstore.compile.on_demand import Place, times_read, values_ctes
@@ -156,8 +156,9 @@ def found_and_fetched(search: Search, taken: Taken, features: tuple[str, ...]) -
     """Return the CTEs of one join, by the plan that was taken for it."""
     if taken.plan is Plan.PAIRS:
         found, first = find.pairs(search, features), winning_pairs(search, features)
-    elif taken.plan is Plan.PLACED:
-        found, first = find.placed(search), rows_at_places(search, features)
+    elif taken.places is not None:
+        find_numbers = find.placed if taken.plan is Plan.PLACED else FIND[taken.plan]
+        return find_numbers(search) + fetched_by_number(search, features, unique=taken.unique)
     else:
         found, first = FIND[taken.plan](search), matches(search, features)
     return found + fetched(search, features, first, unique=taken.unique)

@@ -95,7 +95,7 @@ def plans_for(
             elif wide is not None:
                 sizes = replace(wide, visible=None, stretched=None)
             computed = source_of(view) is None
-            one = choose(join, sizes, for_rows, computed=computed, unique=no_ties)
+            one = choose(join, sizes, for_rows, places.get(view), computed=computed, unique=no_ties)
         if windows:
             found = choose_windows(join, wide, for_windows)
             one = replace(one, windows=found, rows=features > 0)

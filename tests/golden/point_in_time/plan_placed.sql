@@ -92,60 +92,58 @@ WITH "spine" AS MATERIALIZED (
     ON "found"."k" = "row"."k"
     AND "row"."event_time" = "found"."event_time"
     AND "row"."arrival" <= "found"."as_of"
-), "late_fetched" AS MATERIALIZED (
+), "late_tied" AS MATERIALIZED (
+  SELECT
+    "spine_row"
+  FROM "late_places"
+  WHERE
+    (
+      SELECT
+        COUNT(*)
+      FROM "late_places"
+    ) > (
+      SELECT
+        COUNT(*)
+      FROM "late_found"
+    )
+  GROUP BY
+    "spine_row"
+  HAVING
+    COUNT(*) > 1
+), "late_rows" AS (
   SELECT
     "found"."spine_row",
     "row"."v",
     "found"."event_time",
     "found"."recorded"
   FROM "late_places" AS "found"
+  ANTI JOIN "late_tied" AS "tied"
+    ON "found"."spine_row" = "tied"."spine_row"
   JOIN "wh"."main"."late" AS "row"
     ON "found"."place" = "row"."rowid"
-), "late_tied" AS MATERIALIZED (
+  UNION ALL
   SELECT
-    *
-  FROM "late_found" AS "found"
-  WHERE
-    "found"."spine_row" IN (
-      SELECT
-        "spine_row"
-      FROM "late_fetched"
-      WHERE
-        (
-          SELECT
-            COUNT(*)
-          FROM "late_fetched"
-        ) > (
-          SELECT
-            COUNT(*)
-          FROM "late_found"
-        )
-      GROUP BY
-        "spine_row"
-      HAVING
-        COUNT(*) > 1
-    )
-), "late_settled" AS (
-  SELECT
-    "row".*
-  FROM "late_fetched" AS "row"
-  SEMI JOIN "late_tied" AS "found"
-    ON "row"."spine_row" = "found"."spine_row"
+    "row"."spine_row",
+    "row"."v",
+    "row"."event_time",
+    "row"."recorded"
+  FROM (
+    SELECT
+      "found"."spine_row",
+      "row"."v",
+      "found"."event_time",
+      "found"."recorded"
+    FROM "late_places" AS "found"
+    SEMI JOIN "late_tied" AS "tied"
+      ON "found"."spine_row" = "tied"."spine_row"
+    JOIN "wh"."main"."late" AS "row"
+      ON "found"."place" = "row"."rowid"
+  ) AS "row"
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
       ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST, "row"."v" NULLS FIRST
     ) IS NULL
-), "late_rows" AS (
-  SELECT
-    *
-  FROM "late_fetched" AS "fetched"
-  ANTI JOIN "late_tied" AS "tied"
-    ON "fetched"."spine_row" = "tied"."spine_row"
-  UNION ALL
-  SELECT
-    *
-  FROM "late_settled"
 )
 SELECT
   "spine"."k",
