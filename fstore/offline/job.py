@@ -137,8 +137,9 @@ class RetrievalJob:
                 table = _table_beside(self.frame.to_arrow(), table)
             return arrow_to_pandas(table, huge)
         features = arrow_to_pandas(table, huge)
-        features.index = self.frame.given.index
-        both: pd.DataFrame = pd.concat([self.frame.given, features], axis="columns")
+        given = self.frame.given.copy(deep=False)  # with an index that the caller may rename
+        features.index = given.index
+        both: pd.DataFrame = pd.concat([given, features], axis="columns")
         return both
 
     def to_polars(self) -> pl.DataFrame:

@@ -25,7 +25,10 @@ _PARSERS: dict[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True)
 class Frame:
-    """A pandas, polars or Arrow table. Only its keys and its time ever reach the engine."""
+    """A pandas, polars or Arrow table. Only its keys and its time ever reach the engine.
+
+    What the caller changes of the table afterwards does not reach it.
+    """
 
     given: Any
     names: tuple[str, ...]
@@ -33,7 +36,7 @@ class Frame:
 
     @classmethod
     def of(cls, given: object) -> Frame:
-        """Wrap a table; SpineError for anything else."""
+        """Wrap a table as it is now; SpineError for anything else."""
         library = type(given).__module__.partition(".")[0]
         if isinstance(given, pa.Table):
             names, kind = given.column_names, "arrow"
@@ -50,7 +53,7 @@ class Frame:
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise SpineError(f"entity_df has more than one column named {listed(doubled)}.")
-        return cls(given, tuple(names), kind)
+        return cls(_as_now(given, kind), tuple(names), kind)
 
     def __len__(self) -> int:
         return int(self.given.num_rows if self.kind == "arrow" else len(self.given))
@@ -81,6 +84,13 @@ class Frame:
         if self.kind == "arrow":
             return self.given
         return pa.table({name: self.column(name) for name in self.names})
+
+
+def _as_now(given: Any, kind: str) -> Any:
+    """Return the same rows as a table that nobody else changes: both copy what they write to."""
+    if kind == "arrow":  # is never changed
+        return given
+    return given.clone() if kind == "polars" else given.copy(deep=False)
 
 
 def _from_pandas(series: Any) -> pa.ChunkedArray:
