@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from fstore.errors import (
 )
 from fstore.frames import arrow_to_pandas
 from fstore.offline.assembly import put_together, whole
+from fstore.offline.output import whole_file
 from fstore.offline.places import unchanged
 from fstore.offline.progress import run
 from fstore.offline.spine import Frame
@@ -155,40 +155,41 @@ class RetrievalJob:
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
         """Write the training set to one Parquet file, whole or not at all, and return its path.
 
-        A SQL spine is written by the engine and never passes through Python.
+        A SQL spine is written by the engine and never passes through Python. A symlink stays, and
+        what it leads to is written; what is there and is no file, such as a pipe, is refused.
 
         Raises OutputError; OutOfMemoryError where it is the query that lacks room.
         """
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-        try:
-            if self.frame is None:
-                with self._opened() as connection:
-                    destination = str(partial).replace("'", "''")
-                    query = self.training_set.parquet_query
-                    copy = f"COPY ({query}) TO '{destination}' (FORMAT parquet)"
-                    run(MAKING, lambda: connection.execute(copy), connection)
-                    self._warn_of_withheld(connection)
-            else:
-                self._write_batches(partial)
-            partial.replace(target)
-        except OutOfMemoryError:
-            raise
-        except (OSError, QueryError) as error:
-            raise OutputError(target, error) from error
-        finally:
-            partial.unlink(missing_ok=True)
-        return target
+        with whole_file(path) as partial:
+            try:
+                self._write(partial)
+            except OutOfMemoryError:
+                raise
+            except (OSError, QueryError) as error:
+                raise OutputError(os.fspath(path), error) from error
+        return Path(path)
+
+    def _write(self, path: Path) -> None:
+        if self.frame is not None:
+            self._write_batches(path)
+            return
+        with self._opened() as connection:
+            destination = str(path).replace("'", "''")
+            query = self.training_set.parquet_query
+            copy = f"COPY ({query}) TO '{destination}' (FORMAT parquet, USE_TMP_FILE false)"
+            run(MAKING, lambda: connection.execute(copy), connection)
+            self._warn_of_withheld(connection)
 
     def _write_batches(self, path: Path) -> None:
-        writer: pq.ParquetWriter | None = None
-        for batch in self._batches(self.training_set.parquet_query):
-            writer = writer or pq.ParquetWriter(path, batch.schema)
-            writer.write_batch(batch)
-        if writer is None:
-            pq.write_table(self.to_arrow(), path)
-        else:
-            writer.close()
+        with path.open("wb") as file:
+            writer: pq.ParquetWriter | None = None
+            for batch in self._batches(self.training_set.parquet_query):
+                writer = writer or pq.ParquetWriter(file, batch.schema)
+                writer.write_batch(batch)
+            if writer is None:
+                pq.write_table(self.to_arrow(), file)
+            else:
+                writer.close()
 
     def _table(self) -> pa.Table:
         """Run the query: spine and features for a SQL spine, the features alone for a frame."""
