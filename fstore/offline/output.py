@@ -6,11 +6,15 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from fstore.errors import OutputError
+from fstore.frames import taken
 
 # Both s3://bucket/a.parquet and what a Path makes of it, which has one slash.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -41,6 +45,29 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise OutputError(text, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_batches(
+    path: Path,
+    batches: Iterator[pa.RecordBatch],
+    empty: Callable[[], pa.Table],
+    types: Mapping[str, str],
+) -> None:
+    """Write batches to a Parquet file; ``empty`` gives the table where there are none.
+
+    RequestError, with what ``types`` says of the column, where Parquet lacks the type of one.
+    """
+    first = next(batches, None)
+    table = empty() if first is None else pa.Table.from_batches([first])
+    taken(table.slice(0, 0), _try_to_write, "Parquet", types)
+    with path.open("wb") as file, pq.ParquetWriter(file, table.schema) as writer:
+        while first is not None:
+            writer.write_batch(first)
+            first = next(batches, None)
+
+
+def _try_to_write(table: pa.Table) -> None:
+    pq.write_table(table, pa.BufferOutputStream())
 
 
 def _target(path: str) -> Path:
