@@ -288,7 +288,10 @@ class OutputError(FstoreError, OSError):
     """A result cannot be written where it was asked for; what was there before stays."""
 
     def __init__(self, path: Path | str, reason: object) -> None:
-        super().__init__(f"{path} cannot be written: {reason}")
+        shown = str(path)
+        if not shown or not shown.isprintable():
+            shown = repr(shown)
+        super().__init__(f"{shown} cannot be written: {reason}")
         self.path = Path(path)
 
 

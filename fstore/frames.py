@@ -6,15 +6,19 @@ Belongs to no room: the offline and the online answers are converted alike.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fstore.errors import RequestError
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     import pandas as pd
+
+_Taken = TypeVar("_Taken")
 
 HUGEINT = pa.decimal128(38, 0)  # how DuckDB hands a HUGEINT (every SUM of integers) to Arrow
 
@@ -52,6 +56,34 @@ def arrow_to_pandas(table: pa.Table, hugeints: Collection[str] | None = None) ->
     frame = pd.DataFrame(series, index=pd.RangeIndex(table.num_rows), copy=False)
     frame.columns = pd.Index(table.column_names, dtype="object" if not series else None)
     return frame
+
+
+def taken(
+    table: pa.Table,
+    take: Callable[[pa.Table], _Taken],
+    who: str,
+    types: Mapping[str, str],
+    *refusals: type[Exception],
+) -> _Taken:
+    """Return what ``take`` makes of the table; RequestError naming a column that it cannot take.
+
+    ``who`` takes it; ``types`` are DuckDB's of the columns, where they are known; ``refusals`` are
+    errors of the taker's library that are none of Python's or Arrow's.
+    """
+    refused = (pa.ArrowException, ValueError, TypeError, NotImplementedError, *refusals)
+    try:
+        return take(table)
+    except refused:
+        for place, field in enumerate(table.schema):
+            try:
+                take(table.select([place]))
+            except refused as error:
+                kind = types.get(field.name, str(field.type))
+                raise RequestError(
+                    f"{who} cannot hold the column {field.name}, which is {kind}: cast it to "
+                    f"VARCHAR, in its model or in the spine, or use to_arrow. ({error})"
+                ) from error
+        raise
 
 
 def _within_the_calendar(column: pa.ChunkedArray) -> pa.ChunkedArray:

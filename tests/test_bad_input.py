@@ -434,6 +434,23 @@ def test_a_directory_without_write_permission(open_folder: Path) -> None:
     assert served(project) == [10, 20]
 
 
+def test_files_that_are_read_only(open_folder: Path) -> None:
+    project = make_project(open_folder / "project", [STATS])
+    fstore.FeatureStore(project).materialize(as_of=K)
+    out = open_folder / "out"
+    out.mkdir()
+    out.chmod(0o777)
+    for name in ("frame.parquet", "sql.parquet"):
+        (out / name).write_text("older")
+        (out / name).chmod(0o444)
+    said = in_child(project, out, uid=NOBODY if os.geteuid() == 0 else 0)
+    assert said[:2] == [
+        f"OutputError {out / name} cannot be written: the file that is there is read-only."
+        for name in ("frame.parquet", "sql.parquet")
+    ]
+    assert {path.read_text() for path in out.iterdir()} == {"older"}
+
+
 def test_a_full_disk(project: Path, tmp_path: Path) -> None:
     rows = [[key, "2024-01-01 00:00:00", key * 7919, str(key * 104729)] for key in range(50_000)]
     write_tables(project, [View("stats", STATS.columns, rows, META)])

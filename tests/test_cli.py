@@ -124,6 +124,11 @@ def test_a_users_mistake_is_a_sentence(project: Path, tmp_path: Path) -> None:
         (["sql", "--start", "2024-02-01", "--end", "2024-01-01", "-f", "v"], 1, "is after end"),
         (["get-historical-features", "-e", "selec 1", "-f", "v"], 1, "not SQL that DuckDB reads"),
         (["get-historical-features", "-e", "labels", "-f", "v", "-o", "/"], 2, "is a directory"),
+        (
+            ["get-historical-features", "-e", "labels", "-f", "v", "-o", ""],
+            1,
+            ". cannot be written",
+        ),
         (["get-historical-features", "-e", "labels", "-f", "v", "--save-as", "a b"], 1, "a name"),
         (["materialize", "vv"], 1, "Did you mean v?"),
         (["materialize", "--as-of", "2999-01-01"], 1, "2999-01-01"),

@@ -104,7 +104,13 @@ def test_few_spine_rows_keep_the_pairs_of_rows_without_numbers(project: Path) ->
         ("(SELECT k, t, v FROM read_parquet('one.parquet') AS rows)", True),
         ("SELECT * FROM read_parquet('*.parquet')", False),
         ("SELECT * FROM read_parquet(['one.parquet'])", False),
+        ("SELECT * FROM read_parquet('one.parquet', union_by_name = false)", True),
         ("SELECT * FROM read_parquet('one.parquet', union_by_name = true)", False),
+        ("SELECT * FROM read_parquet('one.parquet', filename = false)", False),
+        (
+            "SELECT * FROM read_parquet('one.parquet', union_by_name = false, filename = true)",
+            False,
+        ),
         ("SELECT k, t, v + 0 AS v FROM read_parquet('one.parquet')", False),
         ("SELECT k, t, -v AS v FROM read_parquet('one.parquet')", False),
         ("SELECT DISTINCT * FROM read_parquet('one.parquet')", False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from fstore.compile.handed import for_arrow
+from fstore.compile.handed import for_storage
 from fstore.compile.references import on_demand_asked, source_named, views_asked
 from fstore.compile.request import Columns, check_declared, declared_columns, resolve
 from fstore.compile.types import family, find_column
@@ -94,7 +94,7 @@ def _relation(view: FeatureView, columns: tuple[Column, ...]) -> Iterator[Findin
             )
     used = {name.casefold() for name in (*view.join_keys, *view.feature_names(columns))}
     for column in columns:
-        if column.name.casefold() in used and for_arrow(column.type) is not None:
+        if column.name.casefold() in used and for_storage(column.type) is not None:
             yield warning(
                 view.declared_in,
                 view.reference,

@@ -38,7 +38,7 @@ def file_of_view(sql: str) -> str | None:
     """Return the one Parquet file of which a view, given as its CREATE VIEW, is all rows as stored.
 
     None for every view that does more: that names several files, sets options, renames, computes
-    or filters.
+    or filters. The one option that dbt-duckdb writes for an external model is the default.
     """
     try:
         created = sqlglot.parse_one(sql, dialect="duckdb")
@@ -56,12 +56,24 @@ def file_of_view(sql: str) -> str | None:
     reader = source.this
     if any(value for key, value in source.args.items() if key not in ("this", "alias")):
         return None
-    if not isinstance(reader, exp.ReadParquet) or len(reader.expressions) != 1:
+    if not isinstance(reader, exp.ReadParquet):
+        return None
+    named, *options = reader.expressions
+    if not all(map(_is_default, options)):
         return None
     as_stored = all(
         type(value) is exp.Column or (type(value) is exp.Star and not any(value.args.values()))
         for value in query.expressions
     )
-    named = reader.expressions[0]
     single = isinstance(named, exp.Literal) and named.is_string and not set(named.name) & set("*?[")
     return named.name if as_stored and single else None
+
+
+def _is_default(option: exp.Expr) -> bool:
+    """Return whether this is ``union_by_name = false``, which DuckDB puts in parentheses."""
+    option = option.unnest()
+    if not isinstance(option, exp.EQ | exp.PropertyEQ):
+        return False
+    name, value = option.this.name, option.expression
+    unset = isinstance(value, exp.Boolean) and not value.this
+    return name.casefold() == "union_by_name" and unset

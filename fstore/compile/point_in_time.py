@@ -11,7 +11,6 @@ from fstore.compile.beside import Beside
 from fstore.compile.computed import ZONED_TIME, Computed, type_of
 from fstore.compile.fetch import fetched, fetched_by_number, matches, winning_pairs
 from fstore.compile.find import Search
-from fstore.compile.handed import for_arrow
 from fstore.compile.on_demand import Place, times_read, values_ctes
 from fstore.compile.plans import Plan, Taken
 from fstore.compile.request import Columns, FeatureRequest, Join, columns_asked, windows_asked
@@ -175,13 +174,6 @@ def _computed(request: FeatureRequest, plans: Mapping[str, Taken]) -> list[exp.C
         cte(f"{view.identifier}_computed", select([exp.Star()], table_of(view.relation)), kept=True)
         for view in views
     ]
-
-
-# Parquet has no integer of 128 bits at all and would make a float of it. A cast fails where a value
-# does not fit.
-def for_parquet(kind: str) -> str | None:
-    """Return the type to cast a value of this type to before Parquet takes it; None for most."""
-    return "DECIMAL(38, 0)" if kind in ("HUGEINT", "UHUGEINT") else for_arrow(kind)
 
 
 def with_types(

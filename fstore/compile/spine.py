@@ -17,10 +17,12 @@ from fstore.compile.sql import (
     ascending,
     cte,
     instant,
+    is_there,
     over,
     quoted,
     subquery_as,
     table_as,
+    try_cast,
     zoned,
 )
 from fstore.compile.types import find_column, unused
@@ -107,6 +109,21 @@ def asked_keys(
         value = comparable(quoted(theirs.name, names.alias), theirs.type, ours.type)
         asked.append((ours.name, value))
     return asked
+
+
+def unfit(column: Column, kind: str, position: str) -> exp.Select:
+    """Compile the first row of a spine's column whose value does not convert to this type.
+
+    Its place in the spine, then the value. A NaN, which is NULL to a request field, converts.
+    """
+    value = quoted(column.name)
+    return (
+        exp.select(quoted(position), value)
+        .from_(SPINE.copy())
+        .where(is_there(value, column.type), try_cast(value.copy(), kind).is_(exp.null()))
+        .order_by(ascending(position))
+        .limit(1)
+    )
 
 
 def spineless(

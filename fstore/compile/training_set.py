@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from fstore.compile.handed import for_arrow
+from fstore.compile.handed import for_arrow, for_parquet
 from fstore.compile.plans import Taken
 from fstore.compile.point_in_time import (
-    for_parquet,
     output_columns,
     point_in_time,
     with_places,

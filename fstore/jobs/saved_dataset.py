@@ -9,6 +9,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from fstore.errors import (
     RequestError,
     UnknownNameError,
 )
-from fstore.frames import arrow_to_pandas
+from fstore.frames import arrow_to_pandas, taken
 from fstore.offline.job import RetrievalJob
 from fstore.online.lock import locked
 from fstore.project import Project
@@ -62,7 +63,8 @@ class SavedDataset:
 
     def to_df(self) -> pd.DataFrame:
         """Return the rows as a pandas frame, of the types that RetrievalJob.to_df gives."""
-        return arrow_to_pandas(self.to_arrow(), self.hugeints)
+        convert = partial(arrow_to_pandas, hugeints=self.hugeints)
+        return taken(self.to_arrow(), convert, "to_df", {})
 
 
 def create_saved_dataset(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fstore.compile.plans import Taken
 from fstore.compile.request import Join
@@ -28,8 +26,9 @@ from fstore.errors import (
     RequestError,
     SpineError,
 )
-from fstore.frames import arrow_to_pandas
+from fstore.frames import arrow_to_pandas, taken
 from fstore.offline.assembly import put_together, whole
+from fstore.offline.output import whole_file, write_batches
 from fstore.offline.places import unchanged
 from fstore.offline.progress import run
 from fstore.offline.spine import Frame
@@ -77,6 +76,10 @@ class RetrievalJob:
     def hugeints(self) -> frozenset[str]:
         """The columns that are 128-bit integers, which are decimals in Arrow and in Parquet."""
         return frozenset(it.name for it in self.features if it.type in ("HUGEINT", "UHUGEINT"))
+
+    @property
+    def _types(self) -> dict[str, str]:
+        return {column.name: column.type for column in self.features}
 
     def to_sql(self) -> str:
         """Return the training set as one script for DuckDB with the warehouse attached.
@@ -131,14 +134,16 @@ class RetrievalJob:
         import pandas as pd
 
         table = self._table()
-        huge = self.hugeints
-        if self.frame is None or self.frame.kind != "pandas":
-            if self.frame is not None:
-                table = _table_beside(self.frame.to_arrow(), table)
-            return arrow_to_pandas(table, huge)
-        features = arrow_to_pandas(table, huge)
-        features.index = self.frame.given.index
-        both: pd.DataFrame = pd.concat([self.frame.given, features], axis="columns")
+        pandas_spine = self.frame is not None and self.frame.kind == "pandas"
+        if self.frame is not None and not pandas_spine:
+            table = _table_beside(self.frame.to_arrow(), table)
+        convert = partial(arrow_to_pandas, hugeints=self.hugeints)
+        features = taken(table, convert, "to_df", self._types)
+        if self.frame is None or not pandas_spine:
+            return features
+        given = self.frame.given.copy(deep=False)  # with an index that the caller may rename
+        features.index = given.index
+        both: pd.DataFrame = pd.concat([given, features], axis="columns")
         return both
 
     def to_polars(self) -> pl.DataFrame:
@@ -147,47 +152,42 @@ class RetrievalJob:
             import polars as pl
         except ImportError as error:
             raise RequestError("to_polars needs polars: install it, or use to_arrow.") from error
-        frame = pl.from_arrow(self.to_arrow())
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+
+        def convert(table: pa.Table) -> pl.DataFrame:
+            frame = pl.from_arrow(table)
+            assert isinstance(frame, pl.DataFrame)
+            return frame
+
+        refusal = pl.exceptions.PolarsError
+        return taken(self.to_arrow(), convert, "to_polars", self._types, refusal)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
         """Write the training set to one Parquet file, whole or not at all, and return its path.
 
-        A SQL spine is written by the engine and never passes through Python.
+        A SQL spine is written by the engine and never passes through Python. A symlink stays, and
+        what it leads to is written; what is there and is no file, such as a pipe, is refused.
 
         Raises OutputError; OutOfMemoryError where it is the query that lacks room.
         """
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-        try:
-            if self.frame is None:
-                with self._opened() as connection:
-                    destination = str(partial).replace("'", "''")
-                    query = self.training_set.parquet_query
-                    copy = f"COPY ({query}) TO '{destination}' (FORMAT parquet)"
-                    run(MAKING, lambda: connection.execute(copy), connection)
-                    self._warn_of_withheld(connection)
-            else:
-                self._write_batches(partial)
-            partial.replace(target)
-        except OutOfMemoryError:
-            raise
-        except (OSError, QueryError) as error:
-            raise OutputError(target, error) from error
-        finally:
-            partial.unlink(missing_ok=True)
-        return target
+        with whole_file(path) as partial:
+            try:
+                self._write(partial)
+            except OutOfMemoryError:
+                raise
+            except (OSError, QueryError) as error:
+                raise OutputError(os.fspath(path), error) from error
+        return Path(path)
 
-    def _write_batches(self, path: Path) -> None:
-        writer: pq.ParquetWriter | None = None
-        for batch in self._batches(self.training_set.parquet_query):
-            writer = writer or pq.ParquetWriter(path, batch.schema)
-            writer.write_batch(batch)
-        if writer is None:
-            pq.write_table(self.to_arrow(), path)
-        else:
-            writer.close()
+    def _write(self, path: Path) -> None:
+        query = self.training_set.parquet_query
+        if self.frame is not None:
+            write_batches(path, self._batches(query), self.to_arrow, self._types)
+            return
+        with self._opened() as connection:
+            destination = str(path).replace("'", "''")
+            copy = f"COPY ({query}) TO '{destination}' (FORMAT parquet, USE_TMP_FILE false)"
+            run(MAKING, lambda: connection.execute(copy), connection)
+            self._warn_of_withheld(connection)
 
     def _table(self) -> pa.Table:
         """Run the query: spine and features for a SQL spine, the features alone for a frame."""

@@ -29,12 +29,11 @@ from fstore.offline.on_demand import with_features
 from fstore.offline.sizes import plans_for
 from fstore.offline.spine import (
     Frame,
-    check_field_values,
-    check_key_values,
     check_time,
     time_column,
     timestamps_of,
 )
+from fstore.offline.spine_values import check_fractions, check_key_values, check_ranges
 from fstore.offline.warehouse import (
     check_conditions,
     columns_of,
@@ -93,7 +92,7 @@ def retrieval_job(
             )
             registered, position = _keys_and_time(frame, request, time)
             check_key_values(request, built, registered)
-            check_field_values(request, registered)
+            check_fractions(request, registered)
         else:
             assert sql is not None
             _check_select(connection, sql)
@@ -107,6 +106,8 @@ def retrieval_job(
         refuse_clashes(request, extra, names, "entity_df")
         check_keys(request, built, columns)
         check_fields(request.computed, columns, whole_values=frame is not None)
+        if position is not None:
+            check_ranges(connection, request, columns, position)
         asked = find_column(columns, time)
         assert asked is not None
         check_time(asked)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from fstore.compile.request import Columns, FeatureRequest
-from fstore.compile.types import INTEGERS, TIMESTAMPS, family, find_column, is_clock
+from fstore.compile.types import TIMESTAMPS, is_clock
 from fstore.definitions import Column
 from fstore.errors import SpineError, did_you_mean, listed
 
 DEFAULT_TIME = "event_timestamp"
-_PARSERS: dict[str, Callable[[str], object]] = {
-    "uuid": uuid.UUID,
-    "date/time": datetime.fromisoformat,
-}
+DIGITS = 38  # of DuckDB's longest DECIMAL
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A pandas, polars or Arrow table. Only its keys and its time ever reach the engine."""
+    """A pandas, polars or Arrow table. Only its keys and its time ever reach the engine.
+
+    What the caller changes of the table afterwards does not reach it.
+    """
 
     given: Any
     names: tuple[str, ...]
@@ -33,7 +32,7 @@ class Frame:
 
     @classmethod
     def of(cls, given: object) -> Frame:
-        """Wrap a table; SpineError for anything else."""
+        """Wrap a table as it is now; SpineError for anything else."""
         library = type(given).__module__.partition(".")[0]
         if isinstance(given, pa.Table):
             names, kind = given.column_names, "arrow"
@@ -50,7 +49,7 @@ class Frame:
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise SpineError(f"entity_df has more than one column named {listed(doubled)}.")
-        return cls(given, tuple(names), kind)
+        return cls(_as_now(given, kind), tuple(names), kind)
 
     def __len__(self) -> int:
         return int(self.given.num_rows if self.kind == "arrow" else len(self.given))
@@ -83,8 +82,15 @@ class Frame:
         return pa.table({name: self.column(name) for name in self.names})
 
 
+def _as_now(given: Any, kind: str) -> Any:
+    """Return the same rows as a table that nobody else changes: both copy what they write to."""
+    if kind == "arrow":  # is never changed
+        return given
+    return given.clone() if kind == "polars" else given.copy(deep=False)
+
+
 def _from_pandas(series: Any) -> pa.ChunkedArray:
-    """Return a pandas column as Arrow: mixed zones become UTC, uuids their text."""
+    """Return a pandas column as Arrow: mixed zones become UTC, uuids text, 128 bits decimals."""
     import pandas as pd
 
     if series.dtype == object:
@@ -93,8 +99,22 @@ def _from_pandas(series: Any) -> pa.ChunkedArray:
             series = series.map(lambda value: str(value) if isinstance(value, uuid.UUID) else value)
         elif isinstance(first, datetime):
             series = pd.to_datetime(series, utc=True)
+        elif isinstance(first, int) and any(map(_is_beyond_64_bits, series)):
+            series = series.map(_decimal)
     array = pa.array(series, from_pandas=True)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _is_beyond_64_bits(value: object) -> bool:
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
+
+
+def _decimal(value: object) -> object:
+    if not isinstance(value, int):
+        return value
+    if abs(value) >= 10**DIGITS:
+        raise OverflowError(f"it holds an integer of more than {DIGITS} digits.")
+    return Decimal(value)
 
 
 def _is_missing(value: object) -> bool:
@@ -145,55 +165,3 @@ def check_time(column: Column) -> None:
         raise SpineError(
             f"entity_df column {column.name} is its time and is {column.type}: make it a TIMESTAMP."
         )
-
-
-def check_key_values(request: FeatureRequest, built: Columns, spine: pa.Table) -> None:
-    """Raise SpineError for the first key value that its view's key type cannot hold.
-
-    Floats must be whole where the key is an integer, and text must read as the uuid or date.
-    """
-    for join in request.joins:
-        for key, name in join.keys:
-            ours = find_column(built[join.view.reference], key)
-            theirs = find_column(tuple(Column(n, "") for n in spine.column_names), name)
-            assert ours is not None and theirs is not None, "columns were checked before"
-            values = spine.column(theirs.name)
-            bad = _first_bad(values, ours.type)
-            if bad is not None:
-                raise SpineError(
-                    f"entity_df column {name} has the value {bad!r}, which is no {ours.type}, the "
-                    f"type of join key {key} of {join.view.reference} ({join.view.file})."
-                )
-
-
-def check_field_values(request: FeatureRequest, spine: pa.Table) -> None:
-    """Raise SpineError for the first value of a request field that its type cannot hold."""
-    for found in request.computed:
-        for field in found.view.request:
-            theirs = find_column(tuple(Column(n, "") for n in spine.column_names), field.name)
-            assert theirs is not None, "columns were checked before"
-            bad = _first_bad(spine.column(theirs.name), field.type)
-            if bad is not None:
-                raise SpineError(
-                    f"entity_df column {theirs.name} has the value {bad!r}, which is no "
-                    f"{field.type}, the type of the request field {field.name} of {found.name} "
-                    f"({found.view.declared_in})."
-                )
-
-
-def _first_bad(values: pa.ChunkedArray, type_name: str) -> object | None:
-    kind = values.type
-    if pa.types.is_floating(kind) and type_name in INTEGERS:
-        # NaN is how pandas writes a missing number
-        broken = pc.and_(pc.not_equal(values, pc.floor(values)), pc.invert(pc.is_nan(values)))
-        found = pc.filter(values, broken)
-        return found[0].as_py() if len(found) else None
-    parse = _PARSERS.get(family(type_name))
-    if parse is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return None
-    for value in pc.unique(values).drop_null().to_pylist():
-        try:
-            parse(value)
-        except ValueError:
-            return str(value)
-    return None

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fstore.compile.handed import for_arrow
+from fstore.compile.handed import for_storage
 from fstore.compile.keyvalue import cast_of, enum_members
 from fstore.online import in_memory
 from fstore.online.keys import NotAKeyError
@@ -66,7 +66,7 @@ def same_cells(kind: str, cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
     None says that the values have to be looked at one by one.
     """
     (arrow,) = arrow_types((kind,))
-    if _TEXT_OF_A_KIND.search(kind) or for_arrow(kind) is not None:
+    if _TEXT_OF_A_KIND.search(kind) or for_storage(kind) is not None:
         return None
     if cells.type == arrow:
         return cells

@@ -1,0 +1,104 @@
+"""Tables as spines: as they were when they were given, and the values in them that are no keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+
+import fstore
+from tests.harness import View, make_project
+
+META = {"entities": {"user": "k"}, "event_timestamp": "t"}
+T = datetime(2024, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> fstore.FeatureStore:
+    rows = [(k, "2024-01-01 00:00:00", k * 10) for k in (1, 2, 3)]
+    view = View("v", {"k": "BIGINT", "t": "TIMESTAMP", "x": "BIGINT"}, rows, META)
+    return fstore.FeatureStore(make_project(tmp_path_factory.mktemp("spines") / "p", [view]))
+
+
+def reversed_rows(frame: pd.DataFrame) -> None:
+    frame.sort_values("k", ascending=False, inplace=True)
+
+
+def fewer_rows(frame: pd.DataFrame) -> None:
+    frame.drop(index=20, inplace=True)
+
+
+def more_rows(frame: pd.DataFrame) -> None:
+    frame.loc[40] = [4, pd.Timestamp(T), "d"]
+
+
+def other_values(frame: pd.DataFrame) -> None:
+    frame.loc[10, "k"] = 3
+    frame["label"] = "other"
+
+
+def other_names(frame: pd.DataFrame) -> None:
+    frame.columns = pd.Index(["a", "b", "c"])
+    frame.index.name = "renamed"
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # that of pandas 4, which lacks it
+@pytest.mark.parametrize(
+    "change", [reversed_rows, fewer_rows, more_rows, other_values, other_names]
+)
+def test_a_pandas_spine_is_as_it_was_when_it_was_given(
+    store: fstore.FeatureStore, change: Callable[[pd.DataFrame], None]
+) -> None:
+    labels = list("abc")
+    frame = pd.DataFrame({"k": [1, 2, 3], "event_timestamp": T, "label": labels}, [10, 20, 30])
+    given = frame.copy(deep=True)
+    job = store.get_historical_features(frame, ["v:x"])
+    change(frame)
+    answer = job.to_df()
+    pd.testing.assert_frame_equal(answer[["k", "event_timestamp", "label"]], given)
+    assert answer["x"].tolist() == [10, 20, 30]
+    assert job.to_arrow().select(["k", "label", "x"]).to_pydict() == {
+        "k": [1, 2, 3],
+        "label": labels,
+        "x": [10, 20, 30],
+    }
+
+
+def test_what_becomes_of_an_answer_does_not_reach_the_next(store: fstore.FeatureStore) -> None:
+    job = store.get_historical_features(
+        pd.DataFrame({"k": [1, 2, 3], "event_timestamp": T}), ["v:x"]
+    )
+    first = job.to_df()
+    first.loc[0, "k"] = 7
+    first.index.name = "renamed"
+    second = job.to_df()
+    assert second["k"].tolist() == [1, 2, 3]
+    assert second.index.name is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.replace_column(0, pl.Series("k", [3, 2, 1])),
+        lambda frame: frame.insert_column(0, pl.Series("first", [0, 0, 0])),
+        lambda frame: frame.drop_in_place("label"),
+        lambda frame: frame.extend(frame),
+        lambda frame: frame.__setitem__((0, "k"), 3),
+    ],
+    ids=["replace", "insert", "drop", "extend", "set"],
+)
+def test_a_polars_spine_is_as_it_was_when_it_was_given(
+    store: fstore.FeatureStore, change: Callable[[pl.DataFrame], Any]
+) -> None:
+    frame = pl.DataFrame({"k": [1, 2, 3], "event_timestamp": [T] * 3, "label": list("abc")})
+    job = store.get_historical_features(frame, ["v:x"])
+    change(frame)
+    assert job.to_polars().select("k", "label", "x").rows() == [
+        (1, "a", 10),
+        (2, "b", 20),
+        (3, "c", 30),
+    ]
