@@ -148,7 +148,7 @@ def compile_it(golden: Golden, connection: duckdb.DuckDBPyConnection) -> exp.Exp
         places=Places(*request["places"]) if "places" in request else None,
     )
     if golden.kind == "withheld":
-        return withheld(asked.joins[0], relations, Spine(spine, "event_timestamp"), taken)
+        return withheld(asked.joins[0], relations, Spine(spine, "event_timestamp"), taken, 1)
     passed = tuple(column.name for column in spine)
     return point_in_time(
         asked,

@@ -383,5 +383,14 @@ def test_of_many_spine_rows_some_tell_what_was_withheld(tmp_path: Path) -> None:
     project = make(tmp_path / "project", [harness.View("stats", columns, meta=meta)], stats=late)
     with fstore.FeatureStore(project) as store:
         job = store.get_historical_features(spine_of(100_000, 1_000), ["stats"])
+        computed = (
+            "SELECT DISTINCT i % 1000 AS k, TIMESTAMP '2024-06-01' + to_seconds(i) "
+            "AS event_timestamp FROM range(100000) AS rows(i)"
+        )
+        for each in (job, store.get_historical_features(computed, ["stats"])):
+            with pytest.warns(
+                fstore.errors.FstoreWarning, match=r"of 20000 spine rows looked at \("
+            ):
+                each.to_arrow()
         with pytest.warns(fstore.errors.FstoreWarning, match=r"of 20000 spine rows looked at \("):
-            job.to_arrow()
+            each.to_parquet(tmp_path / "rows.parquet")

@@ -25,6 +25,7 @@ from fstore.compile.point_in_time import (
 from fstore.compile.request import Columns, FeatureRequest, Join
 from fstore.compile.spine import Spine
 from fstore.compile.sql import render
+from fstore.compile.withheld import can_withhold, withheld
 from fstore.definitions import Column
 
 
@@ -69,6 +70,14 @@ class TrainingSet:
         stamped = self.include_event_timestamps
         return point_in_time(
             self.request, self.built, self.spine, self.plans, include_event_timestamps=stamped
+        )
+
+    def withheld(self, count: int) -> tuple[tuple[Join, str], ...]:
+        """What counts, in a spine of so many rows, those from which created_timestamp withholds."""
+        return tuple(
+            (join, render(withheld(join, self.built, self.spine, self.plans[join.name], count)))
+            for join in self.request.joins
+            if can_withhold(join)
         )
 
     @cached_property

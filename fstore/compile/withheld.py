@@ -29,13 +29,13 @@ def can_withhold(join: Join) -> bool:
     return arrives_by_row(join.view)
 
 
-def withheld(join: Join, columns: Columns, spine: Spine, taken: Taken) -> exp.Select:
+def withheld(join: Join, columns: Columns, spine: Spine, taken: Taken, count: int) -> exp.Select:
     """Compile one row: the spine rows that created_timestamp alone withheld a row from, and all.
 
     The row withheld is the one that would be seen if every row were known when it happened. Of
-    many spine rows only some tens of thousands are looked at, evenly, and counted.
+    a spine of ``count`` rows only some tens of thousands are looked at, evenly, and counted.
     """
-    every = max(1, (taken.spine_rows or 0) // LOOKED_AT)
+    every = max(1, count // LOOKED_AT)
     built = columns[join.view.reference]
     names = SpineNames.of([join], columns, spine)
     by_event = Join(join.name, replace(join.view, known_at=False), join.keys)

@@ -60,7 +60,6 @@ class RetrievalJob:
     spine_sql: str | None = field(default=None, repr=False)
     frame: Frame | None = field(default=None, repr=False)
     registered: pa.Table | None = field(default=None, repr=False)
-    withheld: tuple[tuple[Join, str], ...] = field(default=(), repr=False)
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -116,7 +115,7 @@ class RetrievalJob:
             for batch in batches(connection, query, MAKING, BATCH_ROWS):
                 yield batch if spine is None else _beside(spine.slice(done, len(batch)), batch)
                 done += len(batch)
-            self._warn_of_withheld(connection)
+            self._warn_of_withheld(connection, done)
 
     def to_arrow(self) -> pa.Table:
         """Return the training set as an Arrow table."""
@@ -187,7 +186,8 @@ class RetrievalJob:
             destination = str(path).replace("'", "''")
             copy = f"COPY ({query}) TO '{destination}' (FORMAT parquet, USE_TMP_FILE false)"
             run(MAKING, lambda: connection.execute(copy), connection)
-            self._warn_of_withheld(connection)
+            ((count,),) = connection.fetchall()
+            self._warn_of_withheld(connection, count)
 
     def _table(self) -> pa.Table:
         """Run the query: spine and features for a SQL spine, the features alone for a frame."""
@@ -197,7 +197,7 @@ class RetrievalJob:
             else:
                 count = self.registered.num_rows
                 table = put_together(connection, self.training_set, count, MAKING)
-            self._warn_of_withheld(connection)
+            self._warn_of_withheld(connection, table.num_rows)
         return table
 
     @contextmanager
@@ -213,12 +213,11 @@ class RetrievalJob:
         places = [taken.places for taken in self.plans.values() if taken.places]
         return sorted({place.file for place in places if place.file is not None})
 
-    def _warn_of_withheld(self, connection: duckdb.DuckDBPyConnection) -> None:
-        for join, sql in self.withheld:
+    def _warn_of_withheld(self, connection: duckdb.DuckDBPyConnection, count: int) -> None:
+        for join, sql in self.training_set.withheld(count):
             late, total = run(COUNTING, partial(_first_row, connection, sql), connection)
             if late > WITHHELD_SHARE * total:
-                every = self.plans[join.name].spine_rows or total
-                sentence = _withheld_sentence(join, late, total, some=total < every)
+                sentence = _withheld_sentence(join, late, total, some=total < count)
                 warnings.warn(sentence, FstoreWarning, stacklevel=4)
 
 

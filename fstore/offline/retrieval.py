@@ -21,7 +21,6 @@ from fstore.compile.spine import Spine, spineless
 from fstore.compile.sql import render, select_all
 from fstore.compile.training_set import TrainingSet
 from fstore.compile.types import find_column, unused
-from fstore.compile.withheld import can_withhold, withheld
 from fstore.definitions import FeatureView, Registry, SpineModel
 from fstore.errors import RequestError, SpineError, UnknownNameError, listed
 from fstore.offline.job import RetrievalJob, put_spine
@@ -121,18 +120,12 @@ def retrieval_job(
             forced,
             None if registered is None else registered.num_rows,
         )
-    counts = tuple(
-        (join, render(withheld(join, built, spine, plans[join.name])))
-        for join in request.joins
-        if can_withhold(join)
-    )
     return RetrievalJob(
         project=project,
         training_set=TrainingSet(request, built, spine, plans, include_event_timestamps),
         spine_sql=sql,
         frame=frame,
         registered=registered,
-        withheld=counts,
     )
 
 
