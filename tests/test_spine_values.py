@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +29,7 @@ KEYS = {
     "TIMESTAMP_NS": "2024-01-01 02:00:00",
     "TIMESTAMP WITH TIME ZONE": "2024-01-01 02:00:00+00",
     "UUID": UUID,
+    "TIME": "10:00:00",
     "BIGINT": "7",
     "HUGEINT": "7",
     "DOUBLE": "7",
@@ -99,7 +100,9 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.mark.parametrize("kind", [kind for kind, value in KEYS.items() if value != "7"])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, value in KEYS.items() if value != "7" and kind != "TIME"]
+)
 def test_text_that_passes_is_the_key_that_it_is_online(
     store: fstore.FeatureStore, duck: duckdb.DuckDBPyConnection, kind: str
 ) -> None:
@@ -190,8 +193,17 @@ def test_integers_beyond_64_bits(store: fstore.FeatureStore) -> None:
     frame = pd.DataFrame({"k": [7, 10**30, None], "t": [T] * 3})
     assert found(store, "HUGEINT", frame) == [10, None, None]
     assert found(store, "BIGINT", frame) == [10, None, None]
-    with pytest.raises(fstore.SpineError, match=r"column k cannot be read: .*38 digits"):
-        store.get_historical_features(pd.DataFrame({"k": [10**40], "t": [T]}), ["bigint:x"])
+    polars = pl.DataFrame({"k": [10**30, 7, None], "t": [T] * 3})
+    assert found(store, "BIGINT", polars) == [None, 10, None]
+    for longer in (
+        pd.DataFrame({"k": [10**38], "t": [T]}),
+        pl.DataFrame({"k": [10**38], "t": [T]}),
+    ):
+        with pytest.raises(fstore.SpineError) as caught:
+            store.get_historical_features(longer, ["bigint:x"])
+        assert str(caught.value) == (
+            "entity_df column k cannot be read: it holds an integer of more than 38 digits."
+        )
 
 
 @pytest.mark.parametrize(
@@ -220,3 +232,9 @@ def test_request_fields_beyond_their_types(
     )
     fitting = frame.assign(n=[float("nan"), 2.0], f=[float("inf"), float("nan")])
     assert store.get_historical_features(fitting, ["od:*"]).to_arrow().num_rows == 2
+
+
+def test_times_of_day_of_every_library(store: fstore.FeatureStore) -> None:
+    for library in (pd, pl):
+        frame = library.DataFrame({"k": [time(10), time(11)], "t": [T] * 2})
+        assert found(store, "TIME", frame) == [10, None]
