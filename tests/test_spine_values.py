@@ -147,8 +147,18 @@ def test_the_sentence_about_text(store: fstore.FeatureStore) -> None:
             f"entity_df column k has the value '{text}', which is no {kind}, the type of join key "
             f"k of {name} (models/{name}.sql). It is in row 2, counted from 0: write it as {form}."
         )
-    for values in (pa.array(["x"]).dictionary_encode(), pa.array(["x"], pa.large_string())):
-        assert "has the value 'x', which is no DATE" in refused(store, "DATE", values)
+    texts = pa.array([None, "x"])
+    for values in (
+        *(texts.cast(kind) for kind in (pa.string(), pa.large_string(), pa.string_view())),
+        texts.dictionary_encode(),
+        pd.DataFrame({"k": [None, "x"], "t": T}),
+        pd.DataFrame({"k": pd.Categorical([None, "x"]), "t": T}),
+        pl.DataFrame({"k": [None, "x"], "t": T}),
+        pl.DataFrame({"k": [None, "x"], "t": T}, schema_overrides={"k": pl.Categorical}),
+    ):
+        said = refused(store, "DATE", values)
+        assert said.startswith("entity_df column k has the value 'x', which is no DATE")
+        assert "It is in row 1" in said
 
 
 def test_text_finds_its_key(store: fstore.FeatureStore) -> None:
@@ -181,7 +191,9 @@ def test_numbers_that_are_no_integer(store: fstore.FeatureStore, kind: str) -> N
             f"{kind.lower()} (models/{kind.lower()}.sql). It is in row 1, counted from 0: give the "
             "column as integers, in pandas of the dtype Int64."
         )
-    assert "stands for more" in refused(store, kind, pa.array([7, 2**24], pa.float32()))
+    assert "stands for more" in refused(store, kind, pa.array([7.0, 2**24], pa.float32()))
+    small = pa.array([7.0, 2**24 - 1, None], pa.float32())
+    assert found(store, kind, small) == [10, None, None]
     exact = pd.DataFrame({"k": pd.array([7, 2**53 + 1, None], "Int64"), "t": [T] * 3})
     assert found(store, kind, exact) == [10, None, None]
     assert found(store, kind, [7.0, 2.0**53 - 1, float("nan")]) == [10, None, None]
