@@ -36,8 +36,11 @@ class Duration:
         return f"{self.count}{self.unit[0]}"
 
     @classmethod
-    def parse(cls, text: object) -> Duration:
-        """Read ``<int> seconds|minutes|hours|days|weeks``; ValueError with the reason otherwise."""
+    def parse(cls, text: object, instead: str = "leave the key out instead") -> Duration:
+        """Read ``<int> seconds|minutes|hours|days|weeks``; ValueError with the reason otherwise.
+
+        ``instead`` is what to do where none of any length is wanted.
+        """
         found = (
             re.fullmatch(r"\s*(\d{1,18})\s*([a-z]+)\s*", text) if isinstance(text, str) else None
         )
@@ -50,9 +53,9 @@ class Duration:
         if unit not in SECONDS_PER_UNIT:
             raise ValueError(f"{text!r}: {found[2]} is not a unit of time; {form}")
         if count == 0:
-            raise ValueError(f"{text!r}: a duration must be above 0; leave the key out instead")
+            raise ValueError(f"{text!r}: a duration must be above 0; {instead}")
         if count * SECONDS_PER_UNIT[unit] > LONGEST_DURATION_SECONDS:
-            raise ValueError(f"{text!r} is longer than the calendar; leave the key out instead")
+            raise ValueError(f"{text!r} is longer than the calendar; {instead}")
         return cls(count, unit)
 
 

@@ -39,20 +39,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that ``word`` most likely meant, or None.
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the known name that ``word`` most likely meant, or None where none is that like it.
 
     >>> nearest("totl", ["avg_delay", "total"])
     'total'
     """
     by_folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=likeness)
     return by_folded[found[0]] if found else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return `` Did you mean x?``, or an empty string where nothing is near."""
-    guess = nearest(word, known)
+    guess = nearest(word, known, likeness)
     return f" Did you mean {guess}?" if guess else ""
 
 

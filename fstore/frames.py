@@ -63,7 +63,7 @@ def taken(
     take: Callable[[pa.Table], _Taken],
     who: str,
     types: Mapping[str, str],
-    *refusals: type[Exception],
+    *refusals: type[BaseException],
 ) -> _Taken:
     """Return what ``take`` makes of the table; RequestError naming a column that it cannot take.
 

@@ -98,6 +98,11 @@ def test_view_star_means_the_windows_and_an_event_key_may_be_one_name() -> None:
             ["mean is none of: count, sum"],
         ),
         (
+            {"aggregations": [SUM | {"functions": ["summ"]}]},
+            "aggregations[0].functions",
+            ["Did you mean sum?"],
+        ),
+        (
             {"aggregations": [SUM | {"functions": ["average"]}]},
             "aggregations[0].functions",
             ["average is none of"],
@@ -116,6 +121,16 @@ def test_view_star_means_the_windows_and_an_event_key_may_be_one_name() -> None:
             {"aggregations": [SUM | {"windows": ["1 month"]}]},
             "aggregations[0].windows",
             ["no fixed length"],
+        ),
+        (
+            {"aggregations": [SUM | {"windows": ["0 days"]}]},
+            "aggregations[0].windows",
+            ["'0 days': a duration must be above 0; write one such as 7 days"],
+        ),
+        (
+            {"aggregations": [SUM | {"hop": "0 days"}]},
+            "aggregations[0].hop",
+            ["'0 days': a duration must be above 0; leave the key out instead"],
         ),
         ({"aggregations": [SUM | {"hop": "x"}]}, "aggregations[0].hop", ["is not a duration"]),
         (
@@ -147,6 +162,13 @@ def test_each_mistake_of_a_view_of_events_has_its_sentence(
     assert feature_view(node(EVENTS | more), problems) is None
     assert [problem.key for problem in problems] == [f"meta.fstore.{key}"]
     assert all(word in str(problems[0]) for word in words), str(problems[0])
+
+
+def test_a_function_that_is_near_none_is_taken_for_none() -> None:
+    problems: list[Problem] = []
+    feature_view(node(EVENTS | {"aggregations": [SUM | {"functions": ["median"]}]}), problems)
+    assert "median is none of: count, sum" in str(problems[0])
+    assert "Did you mean" not in str(problems[0])
 
 
 def test_a_feature_cannot_have_the_name_of_a_key() -> None:

@@ -157,6 +157,7 @@ VALUES = {
     "embedding": "[1, 2, 3]::FLOAT[3]",
     "matrix": "{'m': [[1, 2], [3, 4]]::INTEGER[2][2]}",
     "months": "INTERVAL '1 month'",
+    "many": "[INTERVAL '1 month']",
     "either": "UNION_VALUE(num := 1)",
     "nanoseconds": "'10:00:00.123456789'::TIME_NS",
 }
@@ -220,6 +221,7 @@ def test_the_own_columns_of_a_select(typed: fstore.FeatureStore, tmp_path: Path)
     [
         ("months", "to_polars", "to_polars", "INTERVAL"),
         ("months", "to_parquet", "Parquet", "INTERVAL"),
+        ("many", "to_polars", "to_polars", "INTERVAL[]"),
         ("either", "to_polars", "to_polars", "UNION(num INTEGER)"),
         ("either", "to_parquet", "Parquet", "UNION(num INTEGER)"),
         ("nanoseconds", "to_df", "to_df", "TIME_NS"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +29,7 @@ KEYS = {
     "TIMESTAMP_NS": "2024-01-01 02:00:00",
     "TIMESTAMP WITH TIME ZONE": "2024-01-01 02:00:00+00",
     "UUID": UUID,
+    "TIME": "10:00:00",
     "BIGINT": "7",
     "HUGEINT": "7",
     "DOUBLE": "7",
@@ -99,7 +100,9 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.mark.parametrize("kind", [kind for kind, value in KEYS.items() if value != "7"])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, value in KEYS.items() if value != "7" and kind != "TIME"]
+)
 def test_text_that_passes_is_the_key_that_it_is_online(
     store: fstore.FeatureStore, duck: duckdb.DuckDBPyConnection, kind: str
 ) -> None:
@@ -144,8 +147,18 @@ def test_the_sentence_about_text(store: fstore.FeatureStore) -> None:
             f"entity_df column k has the value '{text}', which is no {kind}, the type of join key "
             f"k of {name} (models/{name}.sql). It is in row 2, counted from 0: write it as {form}."
         )
-    for values in (pa.array(["x"]).dictionary_encode(), pa.array(["x"], pa.large_string())):
-        assert "has the value 'x', which is no DATE" in refused(store, "DATE", values)
+    texts = pa.array([None, "x"])
+    for values in (
+        *(texts.cast(kind) for kind in (pa.string(), pa.large_string(), pa.string_view())),
+        texts.dictionary_encode(),
+        pd.DataFrame({"k": [None, "x"], "t": T}),
+        pd.DataFrame({"k": pd.Categorical([None, "x"]), "t": T}),
+        pl.DataFrame({"k": [None, "x"], "t": T}),
+        pl.DataFrame({"k": [None, "x"], "t": T}, schema_overrides={"k": pl.Categorical}),
+    ):
+        said = refused(store, "DATE", values)
+        assert said.startswith("entity_df column k has the value 'x', which is no DATE")
+        assert "It is in row 1" in said
 
 
 def test_text_finds_its_key(store: fstore.FeatureStore) -> None:
@@ -178,7 +191,9 @@ def test_numbers_that_are_no_integer(store: fstore.FeatureStore, kind: str) -> N
             f"{kind.lower()} (models/{kind.lower()}.sql). It is in row 1, counted from 0: give the "
             "column as integers, in pandas of the dtype Int64."
         )
-    assert "stands for more" in refused(store, kind, pa.array([7, 2**24], pa.float32()))
+    assert "stands for more" in refused(store, kind, pa.array([7.0, 2**24], pa.float32()))
+    small = pa.array([7.0, 2**24 - 1, None], pa.float32())
+    assert found(store, kind, small) == [10, None, None]
     exact = pd.DataFrame({"k": pd.array([7, 2**53 + 1, None], "Int64"), "t": [T] * 3})
     assert found(store, kind, exact) == [10, None, None]
     assert found(store, kind, [7.0, 2.0**53 - 1, float("nan")]) == [10, None, None]
@@ -190,8 +205,17 @@ def test_integers_beyond_64_bits(store: fstore.FeatureStore) -> None:
     frame = pd.DataFrame({"k": [7, 10**30, None], "t": [T] * 3})
     assert found(store, "HUGEINT", frame) == [10, None, None]
     assert found(store, "BIGINT", frame) == [10, None, None]
-    with pytest.raises(fstore.SpineError, match=r"column k cannot be read: .*38 digits"):
-        store.get_historical_features(pd.DataFrame({"k": [10**40], "t": [T]}), ["bigint:x"])
+    polars = pl.DataFrame({"k": [10**30, 7, None], "t": [T] * 3})
+    assert found(store, "BIGINT", polars) == [None, 10, None]
+    for longer in (
+        pd.DataFrame({"k": [10**38], "t": [T]}),
+        pl.DataFrame({"k": [10**38], "t": [T]}),
+    ):
+        with pytest.raises(fstore.SpineError) as caught:
+            store.get_historical_features(longer, ["bigint:x"])
+        assert str(caught.value) == (
+            "entity_df column k cannot be read: it holds an integer of more than 38 digits."
+        )
 
 
 @pytest.mark.parametrize(
@@ -220,3 +244,9 @@ def test_request_fields_beyond_their_types(
     )
     fitting = frame.assign(n=[float("nan"), 2.0], f=[float("inf"), float("nan")])
     assert store.get_historical_features(fitting, ["od:*"]).to_arrow().num_rows == 2
+
+
+def test_times_of_day_of_every_library(store: fstore.FeatureStore) -> None:
+    for library in (pd, pl):
+        frame = library.DataFrame({"k": [time(10), time(11)], "t": [T] * 2})
+        assert found(store, "TIME", frame) == [10, None]

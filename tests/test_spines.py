@@ -102,3 +102,30 @@ def test_a_polars_spine_is_as_it_was_when_it_was_given(
         (2, "b", 20),
         (3, "c", 30),
     ]
+
+
+def sentence(store: fstore.FeatureStore, *arguments: Any, **options: Any) -> str:
+    with pytest.raises(fstore.RequestError) as caught:
+        store.get_historical_features(*arguments, **options)
+    return str(caught.value)
+
+
+def test_the_name_of_a_file_is_no_spine(store: fstore.FeatureStore) -> None:
+    for name in ("spine.parquet", "data/spine.csv.gz", "./labels"):
+        assert sentence(store, name, ["v:x"]) == (
+            f"entity_df is {name}, which is no dbt model: of a file, give select * from '{name}'"
+        )
+    with pytest.raises(fstore.UnknownNameError, match="spine is not a dbt model"):
+        store.get_historical_features("spine", ["v:x"])
+
+
+def test_the_time_of_a_spine_that_is_not_given(store: fstore.FeatureStore) -> None:
+    range_ = {"start": datetime(2024, 1, 1), "end": datetime(2024, 1, 2)}
+    assert sentence(store, features=["v:x"], event_timestamp="q", **range_) == (
+        "event_timestamp=q names the time of entity_df, and without entity_df the time is "
+        "event_timestamp: leave it out, or give entity_df."
+    )
+    job = store.get_historical_features(
+        features=["v:x"], event_timestamp="event_timestamp", **range_
+    )
+    assert job.to_arrow().column("x").to_pylist() == [10, 20, 30]

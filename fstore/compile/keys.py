@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
 from sqlglot import exp
 
 from fstore.compile.request import Columns, FeatureRequest
 from fstore.compile.sql import try_cast, without_nan
-from fstore.compile.types import FLOATS, INTEGERS, family, find_column
+from fstore.compile.types import FLOATS, INTEGERS, NANOSECONDS, ZONED, family, find_column
 from fstore.definitions import Column
 from fstore.errors import SpineError
 
@@ -15,8 +18,8 @@ def comparable(value: exp.Expr, given: str, key: str) -> exp.Expr:
     """Return a spine's key value in a form whose equality with a key of type ``key`` is exact.
 
     A float equals an integer key only where it is whole (a plain comparison would turn the key
-    into a float, where neighbours collide), and a NaN equals none, as NULL does. Text is parsed for
-    keys that are uuids or dates, and what does not parse matches nothing.
+    into a float, where neighbours collide), and a NaN equals none, as NULL does. A number that the
+    key's type does not hold matches nothing, as does text for a uuid or a time that is none.
     """
     if given in FLOATS and key in INTEGERS:
         whole = exp.EQ(this=value.copy(), expression=exp.Floor(this=value.copy()))
@@ -24,8 +27,60 @@ def comparable(value: exp.Expr, given: str, key: str) -> exp.Expr:
     if given in FLOATS and key in FLOATS:
         return without_nan(value, given)
     if family(given) == "text" and family(key) in ("uuid", "date/time"):
-        return try_cast(value, key)
+        return _parsed(value, key)
+    ours, theirs = _digits(key), _digits(given)
+    if ours and theirs and given != key and not _have_a_common_type(given, key, ours, theirs):
+        there = try_cast(value, key)
+        return there if theirs.behind <= ours.behind else _where_same(value, there, given)
     return value
+
+
+def _parsed(value: exp.Expr, key: str) -> exp.Expr:
+    """Return text as a uuid or a time; a plain cast to a time drops an offset, and to a DATE more.
+
+    As an online read has it, naive times are UTC, and a DATE is the 00:00 of its day alone.
+    """
+    if key in NANOSECONDS or key in ZONED or key == "UUID":
+        return try_cast(value, key)
+    moment = try_cast(value, "TIMESTAMP WITH TIME ZONE")
+    there = try_cast(moment, key)
+    return there if key == "TIMESTAMP" else exp.Case().when(there.eq(moment), there.copy())
+
+
+def _where_same(value: exp.Expr, there: exp.Expr, given: str) -> exp.Expr:
+    """Return what was cast, NULL where the cast rounded."""
+    back = try_cast(there, given)
+    return exp.Case().when(exp.EQ(this=back, expression=value.copy()), there.copy())
+
+
+class _Digits(NamedTuple):
+    """How many digits an exact number has at most, before and behind the point."""
+
+    before: int
+    behind: int = 0
+
+
+_LONGEST = 38  # digits of a DECIMAL
+_BEFORE = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "UBIGINT": 20}
+_DECIMAL = re.compile(r"DECIMAL\((\d+), ?(\d+)\)")
+
+
+def _digits(kind: str) -> _Digits | None:
+    if kind in INTEGERS:
+        return _Digits(_BEFORE.get(kind) or _BEFORE.get(kind.removeprefix("U"), _LONGEST + 1))
+    found = _DECIMAL.fullmatch(kind)
+    return _Digits(int(found[1]) - int(found[2]), int(found[2])) if found else None
+
+
+def _have_a_common_type(given: str, key: str, ours: _Digits, theirs: _Digits) -> bool:
+    """Whether every value of both is one of the type in which DuckDB compares them.
+
+    Where one is not, it fails the whole query.
+    """
+    if given in INTEGERS and key in INTEGERS:
+        return "UHUGEINT" not in (given, key)
+    longest = max(ours.before, theirs.before) + max(ours.behind, theirs.behind)
+    return longest <= _LONGEST
 
 
 def compares(given: str, key: str) -> bool:

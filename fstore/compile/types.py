@@ -45,6 +45,8 @@ def family(type_name: str) -> str:
         return "text"
     if is_clock(type_name):
         return "date/time"
+    if type_name in ("TIME", "TIME_NS"):  # polars has times in nanoseconds alone
+        return "time"
     if type_name == "BOOLEAN":
         return "boolean"
     if type_name == "UUID":

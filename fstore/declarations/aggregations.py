@@ -9,6 +9,7 @@ from fstore.declarations.reading import Reader, repeated
 from fstore.definitions import WINDOW_FUNCTIONS, Duration, WindowFeature
 from fstore.errors import did_you_mean, listed
 
+_NEAR = 0.75  # so short are the names of functions that median is not far from min
 AGGREGATION_KEYS = ("column", "functions", "windows", "where", "hop", "name")
 
 
@@ -116,7 +117,7 @@ def _functions(reader: Reader, key: str, entry: Mapping[str, Any]) -> list[str]:
         reader.problem(f"{key}.functions", f"names a function twice: {listed(again)}")
     for name in given:
         if name not in WINDOW_FUNCTIONS:
-            hint = did_you_mean(str(name), WINDOW_FUNCTIONS)
+            hint = did_you_mean(str(name), WINDOW_FUNCTIONS, _NEAR)
             reader.problem(f"{key}.functions", f"{name} is none of: {known}.{hint}")
         elif name != "count" and counts_events:
             reader.problem(
@@ -132,13 +133,16 @@ def _windows(reader: Reader, key: str, given: Any) -> list[Duration]:
             f"must be a list of durations, such as [1 hour, 7 days], not {given!r}",
         )
         return []
-    found = [_duration(reader, f"{key}.windows", each) for each in given]
+    instead = "write one such as 7 days"  # windows are never left out
+    found = [_duration(reader, f"{key}.windows", each, instead) for each in given]
     return [window for window in found if window is not None]
 
 
-def _duration(reader: Reader, key: str, given: object) -> Duration | None:
+def _duration(
+    reader: Reader, key: str, given: object, instead: str = "leave the key out instead"
+) -> Duration | None:
     try:
-        return Duration.parse(given)
+        return Duration.parse(given, instead)
     except ValueError as error:
         reader.problem(key, str(error))
         return None

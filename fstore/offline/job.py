@@ -157,8 +157,8 @@ class RetrievalJob:
             assert isinstance(frame, pl.DataFrame)
             return frame
 
-        refusal = pl.exceptions.PolarsError
-        return taken(self.to_arrow(), convert, "to_polars", self._types, refusal)
+        refusals = pl.exceptions.PolarsError, pl.exceptions.PanicException
+        return taken(self.to_arrow(), convert, "to_polars", self._types, *refusals)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
         """Write the training set to one Parquet file, whole or not at all, and return its path.

@@ -27,6 +27,7 @@ from fstore.offline.job import RetrievalJob, put_spine
 from fstore.offline.on_demand import with_features
 from fstore.offline.sizes import plans_for
 from fstore.offline.spine import (
+    DEFAULT_TIME,
     Frame,
     check_time,
     time_column,
@@ -41,6 +42,7 @@ from fstore.offline.warehouse import (
 )
 from fstore.project import Project
 
+_FILE = re.compile(r"\.(parquet|csv|tsv|json|jsonl|ndjson)(\.(gz|zst))?$", re.IGNORECASE)
 _MODEL_NAME = re.compile(r"[^\s;()]+")  # one word; anything else is SQL
 
 
@@ -66,7 +68,7 @@ def retrieval_job(
     forced = plan_named(plan)
     views = views_asked(registry, features, feature_service)
     start, end = _range(start, end)
-    frame, sql, model = _spine_form(registry, entity_df, start, end)
+    frame, sql, model = _spine_form(registry, entity_df, start, end, event_timestamp)
     with open_warehouse(project) as connection:
         built = describe(connection, views, project.target)
         on_demand = on_demand_asked(registry, features, feature_service)
@@ -139,10 +141,19 @@ def _range(start: object, end: object) -> tuple[datetime | None, datetime | None
 
 
 def _spine_form(
-    registry: Registry, entity_df: object, start: datetime | None, end: datetime | None
+    registry: Registry,
+    entity_df: object,
+    start: datetime | None,
+    end: datetime | None,
+    time: str | None,
 ) -> tuple[Frame | None, str | None, SpineModel | None]:
     """Return the spine as a frame, as a SELECT or as a model; none of them where it is absent."""
     if entity_df is None:
+        if time not in (None, DEFAULT_TIME):
+            raise RequestError(
+                f"event_timestamp={time} names the time of entity_df, and without entity_df the "
+                f"time is {DEFAULT_TIME}: leave it out, or give entity_df."
+            )
         if start is None and end is None:
             raise RequestError(
                 "Give entity_df (a table, a SELECT or the name of a dbt model), or start and end."
@@ -163,6 +174,11 @@ def _model_named(registry: Registry, name: str) -> SpineModel:
     for model in registry.models:
         if model.name == name:
             return model
+    if "/" in name or _FILE.search(name):
+        text = name.strip("'").replace("'", "''")
+        raise SpineError(
+            f"entity_df is {name}, which is no dbt model: of a file, give select * from '{text}'"
+        )
     known = sorted(model.name for model in registry.models)
     raise UnknownNameError(name, "a dbt model", f"Project {registry.project}", known)
 

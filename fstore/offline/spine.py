@@ -17,6 +17,7 @@ from fstore.errors import SpineError, did_you_mean, listed
 
 DEFAULT_TIME = "event_timestamp"
 DIGITS = 38  # of DuckDB's longest DECIMAL
+_TOO_LONG = f"it holds an integer of more than {DIGITS} digits."
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Frame:
             if self.kind == "arrow":
                 return self.given.column(name)
             if self.kind == "polars":
-                return self.given.select(name).to_arrow().column(0)
+                return _from_polars(self.given.select(name))
             return _from_pandas(self.given[name])
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise SpineError(f"entity_df column {name} cannot be read: {error}") from error
@@ -89,6 +90,18 @@ def _as_now(given: Any, kind: str) -> Any:
     return given.clone() if kind == "polars" else given.copy(deep=False)
 
 
+def _from_polars(frame: Any) -> pa.ChunkedArray:
+    """Return a polars frame's one column as Arrow: integers of 128 bits become decimals."""
+    (kind,) = frame.dtypes
+    if str(kind) in ("Int128", "UInt128"):
+        import polars as pl
+
+        given, frame = frame, frame.cast(pl.Decimal(DIGITS, 0), strict=False)
+        if frame.null_count().row(0) != given.null_count().row(0):
+            raise OverflowError(_TOO_LONG)
+    return frame.to_arrow().column(0)
+
+
 def _from_pandas(series: Any) -> pa.ChunkedArray:
     """Return a pandas column as Arrow: mixed zones become UTC, uuids text, 128 bits decimals."""
     import pandas as pd
@@ -113,7 +126,7 @@ def _decimal(value: object) -> object:
     if not isinstance(value, int):
         return value
     if abs(value) >= 10**DIGITS:
-        raise OverflowError(f"it holds an integer of more than {DIGITS} digits.")
+        raise OverflowError(_TOO_LONG)
     return Decimal(value)
 
 

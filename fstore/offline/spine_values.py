@@ -28,11 +28,7 @@ _DATE = re.compile(rf"{_DAY}(?:[ T]00:00(?::00(?:\.0+)?)?)?")
 _OFFSET = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}")
 _DIGITS = {"TIMESTAMP_S": 0, "TIMESTAMP_MS": 3, "TIMESTAMP_NS": 9, "TIMESTAMPTZ_NS": 9}
-_EXACT = {
-    pa.float16(): 2**11,
-    pa.float32(): 2**24,
-    pa.float64(): 2**53,
-}  # integers below, as floats
+_EXACT = {pa.float32(): 2**24, pa.float64(): 2**53}  # below it each integer is a float of its own
 
 
 class _Bad(NamedTuple):
@@ -117,7 +113,7 @@ def _fraction(values: pa.ChunkedArray, kind: str) -> _Bad | None:
     """Return the first number that is not whole, where whole ones are wanted."""
     if kind not in INTEGERS:
         return None
-    if pa.types.is_floating(values.type):
+    if values.type in _EXACT:
         # NaN is how pandas writes a missing number
         broken = pc.and_not(pc.not_equal(values, pc.floor(values)), pc.is_nan(values))
         broken = pc.or_(broken, pc.is_inf(values))
@@ -130,9 +126,9 @@ def _fraction(values: pa.ChunkedArray, kind: str) -> _Bad | None:
 
 def _inexact(values: pa.ChunkedArray, kind: str) -> _Bad | None:
     """Return the first float that several integers become."""
-    if kind not in INTEGERS or not pa.types.is_floating(values.type):
+    if kind not in INTEGERS or values.type not in _EXACT:
         return None
-    broken = pc.greater_equal(pc.abs(values), pa.scalar(float(_EXACT[values.type]), values.type))
+    broken = pc.greater_equal(pc.abs(values.cast(pa.float64())), float(_EXACT[values.type]))
     return _first(
         values,
         broken,
@@ -151,10 +147,10 @@ def _misread(values: pa.ChunkedArray, kind: str) -> _Bad | None:
     wanted = family(kind)
     if wanted not in ("uuid", "date/time"):
         return None
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    held = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if held not in (pa.string(), pa.large_string(), pa.string_view()):
         return None
+    values = values.cast(pa.large_string())
     reads: Callable[[str], object]
     if wanted == "uuid":
         reads, form = _UUID.fullmatch, "123e4567-e89b-12d3-a456-426614174000"

@@ -12,6 +12,7 @@ import duckdb
 
 from fstore.compile import session
 from fstore.compile.carried import conditions, conditions_of
+from fstore.compile.request import check_declared
 from fstore.compile.sql import select_all
 from fstore.definitions import Column, FeatureView, Relation
 from fstore.errors import (
@@ -152,12 +153,13 @@ def check_conditions(
 ) -> None:
     """Raise QueryError where a ``where`` of the view is no condition on its built relation.
 
-    What the declaration alone shows to be wrong is said elsewhere.
+    What the declaration and the columns show to be wrong is said elsewhere.
     """
     try:
-        query = conditions_of(view, columns)
-    except ValueError:
+        check_declared(view, columns)
+    except FstoreError:
         return
+    query = conditions_of(view, columns)
     if query is None:
         return
     about = f"{view.reference} ({view.file}): a where of its aggregations"
