@@ -122,9 +122,12 @@ def retrieval_job(
             forced,
             None if registered is None else registered.num_rows,
         )
+    training_set = TrainingSet(request, built, spine, plans, include_event_timestamps)
+    # What no SQL can be made of is refused here; the other form is compiled where it is asked for.
+    _ = training_set.query if registered is None else training_set.parts
     return RetrievalJob(
         project=project,
-        training_set=TrainingSet(request, built, spine, plans, include_event_timestamps),
+        training_set=training_set,
         spine_sql=sql,
         frame=frame,
         registered=registered,
