@@ -267,7 +267,9 @@ def test_floats_become_decimals_as_duckdb_makes_them() -> None:
     cast = "select cast(? as double)::decimal(10, 2)"
     with duckdb.connect() as connection:
         wanted = [connection.execute(cast, [value]).fetchall()[0][0] for value in values]
+        wide = connection.execute("select cast(1e30 as decimal(38, 5))").fetchall()[0][0]
     assert list(map(read, values)) == wanted
+    assert field_reader("DECIMAL(38,5)")(1e30) == wide  # of more digits than Python computes with
 
 
 def test_windows_are_inputs_like_any_feature(tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def window_type(feature: WindowFeature, columns: tuple[Column, ...]) -> str:
     return "DOUBLE" if given in FLOATS else "BIGINT"
 
 
+def sum_beyond(view: FeatureView, feature: WindowFeature, columns: tuple[Column, ...]) -> str:
+    """Return what is said of a sum that :func:`window_type` cannot hold."""
+    kind = window_type(feature, columns)
+    holds = "64 bits of BIGINT" if kind == "BIGINT" else f"38 digits of {kind}"
+    return (
+        f"{view.reference}:{feature.name} is a sum of {feature.column} that leaves the {holds}: "
+        f"cast {feature.column} to DOUBLE in {view.file}"
+    )
+
+
 def feature_type(view: FeatureView, columns: tuple[Column, ...], name: str) -> str:
     """Return the DuckDB type of a feature of a view, be it a column or a window's."""
     window = view.windows_by_name.get(name)

@@ -14,6 +14,7 @@ from fstore.online.event_layout import EventLayout
 from fstore.online.event_values import ValueKind, kind_of
 from fstore.online.measures import Events
 from fstore.online.records import Layout
+from fstore.online.values import EXACT
 from fstore.online.visible import Version
 
 
@@ -64,9 +65,8 @@ def pushed_events(layout: EventLayout, rows: Layout, pushes: Sequence[Version]) 
 
 def _numbers(kind: ValueKind, texts: Sequence[bytes]) -> np.ndarray:
     """Return decimals, which rows hold as text, as the integers of their last digit."""
-    return np.array(
-        [int(Decimal(text.decode()).scaleb(kind.scale)) if text else 0 for text in texts], "<i8"
-    )
+    decimals = [Decimal(text.decode() or 0) for text in texts]
+    return np.array([int(EXACT.scaleb(each, kind.scale)) for each in decimals], "<i8")
 
 
 def united(published: Events, pushed: Events) -> Events:

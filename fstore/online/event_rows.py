@@ -22,6 +22,7 @@ from fstore.online.key_arrays import keys_of
 from fstore.online.key_bytes import KeyCodec
 from fstore.online.measures import Events
 from fstore.online.records import NEVER
+from fstore.online.values import EXACT
 
 
 class Keyed(NamedTuple):
@@ -52,7 +53,7 @@ def counted(
 
 def _unscaled(end: Decimal | int | None, column: Column) -> int:
     if isinstance(end, Decimal):
-        return int(end.scaleb(kind_of(column.type).scale))
+        return int(EXACT.scaleb(end, kind_of(column.type).scale))
     return end or 0
 
 

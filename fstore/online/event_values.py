@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import pyarrow as pa
 from fstore.compile.types import INTEGERS, WIDE
 from fstore.online.arrays import array_of, missing
 from fstore.online.cells import codec_of
-from fstore.online.values import HUGE
+from fstore.online.values import EXACT, HUGE
 
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _WHOLE = np.int64(2**63 - 1)
@@ -71,7 +71,18 @@ class ValueKind:
 
     def from_sum(self, value: Any) -> Any:
         """Return the Python value of a sum of what :meth:`as_sums` gave."""
-        return Decimal(value).scaleb(-self.scale) if self.number == "decimal" else value
+        return EXACT.scaleb(value, -self.scale) if self.number == "decimal" else value
+
+    @cached_property
+    def bounds_of_sums(self) -> tuple[int, int] | None:
+        """What the sums that their type holds lie between; None of doubles, which hold all."""
+        if self.number == "float":
+            return None
+        found = _DECIMAL.fullmatch(self.type)
+        if found is None:
+            return -(2**63) - 1, 2**63
+        beyond: int = 10 ** (38 - int(found[2]))
+        return -beyond, beyond
 
     def as_double(self, value: Any) -> float:
         """Return a sum of what :meth:`as_sums` gave as a double."""
@@ -108,7 +119,7 @@ def _same(value: Any) -> Any:
 
 
 def _scaled(scale: int, value: int) -> Decimal:
-    return Decimal(value).scaleb(-scale)
+    return EXACT.scaleb(value, -scale)
 
 
 def _numbers(

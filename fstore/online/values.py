@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Context
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from fstore.compile.keyvalue import typed_nulls
+
+# Decimals are computed with by this: Python's own context rounds to 28 digits. Those that there are
+# in a window, each of 38 digits, add up to fewer.
+EXACT = Context(prec=100)
 
 # A UHUGEINT is handed over as a HUGEINT.
 HUGE_RANGE = {"HUGEINT": (-(2**127), 2**127 - 1), "UHUGEINT": (0, 2**127 - 1)}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from fstore.compile.window_types import COUNTS
+from fstore.compile.window_types import COUNTS, sum_beyond
 from fstore.definitions import Column, FeatureView, WindowFeature
 from fstore.online.event_block import EventBlock
 from fstore.online.event_layout import measure_place
@@ -29,6 +29,7 @@ class WindowPlan:
     def __init__(
         self, view: FeatureView, columns: tuple[Column, ...], features: Sequence[str]
     ) -> None:
+        self._view, self._columns = view, columns
         asked = [view.windows_by_name[name] for name in features]
         windows: dict[tuple[int, int | None], dict[Any, list[WindowFeature]]] = {}
         for feature in asked:
@@ -51,6 +52,9 @@ class WindowPlan:
         self.empty: Cells = tuple(0 if each.function in COUNTS else None for each in asked)
         self.nothing: Cells = (None,) * len(asked)
 
+    def _beyond(self, feature: WindowFeature) -> str:
+        return sum_beyond(self._view, feature, self._columns)
+
     def bound(self, block: EventBlock) -> Read:
         """Return the function that reads the features from a block, prepared once."""
         known: Read | None = block.reads.get(self)
@@ -62,7 +66,10 @@ class WindowPlan:
         events = block.events
 
         def readers_of(measures: Any, *, to_end: bool) -> list[Reader]:
-            return [reader_of(block, place, some, to_end=to_end) for place, some in measures]
+            return [
+                reader_of(block, place, some, self._beyond, to_end=to_end)
+                for place, some in measures
+            ]
 
         windows = [
             (width, hop, readers_of(measures, to_end=True), readers_of(measures, to_end=False))
