@@ -210,11 +210,14 @@ def test_every_type_arrives_as_it_is(tmp_path: Path) -> None:
         "bits": "BIT",
         "pair": "INTEGER[2]",
         "json": "JSON",
+        "kinds": "ENUM('a', 'b')[]",
+        "kinds_by": "MAP(ENUM('a', 'b'), STRUCT(x ENUM('c')))",
     }
     key = "4ac7a9e9-607c-4c8a-84f3-843f0191e3fd"
     big = "170141183460469231731687303715884105727"
     row = [key, "2024-01-01 02:00:00+02", big, "2024-01-01 00:00:00.123456789"]
     row += ["{'a': 1, 'b c': [2, NULL]}", "b", "1.25", "{x=1}", "0101", "[1, NULL]", '{"a": 1}']
+    row += ["[b, NULL, a]", "{a={'x': c}}"]
     meta = {"entities": {"thing": "k"}, "event_timestamp": "t"}
     online = Online(tmp_path, [View("stats", columns, [row], meta=meta)])
     online.materialize()
@@ -230,6 +233,9 @@ def test_every_type_arrives_as_it_is(tmp_path: Path) -> None:
         wanted = source.execute(f"SELECT {names} FROM stats").fetchall()
         assert target.execute(f"SELECT {names} FROM latest").fetchall() == wanted
     assert online.get(["stats:kind"], [{"k": key.upper()}]).to_dict()["kind"] == ["b"]
+    nested = online.get(["stats:kinds", "stats:kinds_by"], [{"k": key}])
+    assert nested.to_dict()["kinds"] == [["b", None, "a"]]
+    assert nested.to_arrow().to_pylist()[0]["kinds_by"] == [("a", {"x": "c"})]
 
 
 def test_as_of_is_the_k_of_the_views(tmp_path: Path) -> None:

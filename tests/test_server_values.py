@@ -55,6 +55,8 @@ SHAPES = [
     ("MAP(DOUBLE, TIME)", "{1.5=12:00:00}"),
     ("MAP(BOOLEAN, FLOAT)", "{true=Infinity}"),
     ("MAP(INTEGER, INTEGER)", "{1=2}"),
+    ("ENUM('x', 'y')[]", "[y, NULL]"),
+    ("STRUCT(a ENUM('x'), b MAP(VARCHAR, ENUM('x')))", "{'a': x, 'b': {k=x}}"),
 ]
 
 

@@ -69,6 +69,7 @@ def _decimal(text: bytes) -> Decimal:
 def _serialized(kind: pa.DataType, cells: pa.Array) -> pa.Array:
     """Return each cell as the body of an Arrow record batch of one row."""
     schema = pa.schema([("cell", kind)])
+    cells = cells.cast(kind)  # its ENUMs to text
     bodies = [
         pa.record_batch([cells.slice(place, 1)], schema).serialize().to_pybytes()
         if cell.is_valid
