@@ -32,6 +32,8 @@ from tests.harness import View, make_project
 from tests.online import NOW, STATS_META, Online
 
 FUNCTIONS = ("count", "sum", "avg", "min", "max", "stddev", "last", "first")
+MEMBERS = ["low", "", "high", "Ärger", "a'b"]  # in an order that is not that of the texts
+ENUM = "ENUM('low', '', 'high', 'Ärger', 'a''b')"
 VALUES: dict[str, list[Any]] = {
     "BIGINT": [None, 0, 5, -7, 2**40],
     "INTEGER": [None, 1, -(2**31), 2**31 - 1],
@@ -43,6 +45,7 @@ VALUES: dict[str, list[Any]] = {
     "DECIMAL(38,3)": [None, Decimal("1e30"), Decimal("-0.125")],
     "BOOLEAN": [None, True, False],
     "VARCHAR": [None, "", "a", "Z", "é"],
+    ENUM: [None, *MEMBERS],
     "DATE": [None, NOW.date()],
     "TIMESTAMP": [None, NOW.replace(tzinfo=None)],
 }
@@ -90,7 +93,8 @@ def expected(function: str, kind: str, run: list[Any]) -> Any:
     if not there:
         return None
     if function in ("min", "max"):
-        return min(there) if function == "min" else max(there)
+        order = MEMBERS.index if kind == ENUM else None
+        return min(there, key=order) if function == "min" else max(there, key=order)
     if function == "sum":
         return math.fsum(there) if kind == "DOUBLE" else exact_sum(there)
     total = float(exact_sum(there)) if kind != "DOUBLE" else math.fsum(there)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
@@ -209,6 +210,59 @@ def test_a_sum_that_a_bigint_cannot_hold_is_an_error(tmp_path: Path) -> None:
         "models/stats.sql."
     )
     assert read(online, "x_count_1h")["x_count_1h"] == 2
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("hop", [None, "15 minutes"])
+def test_an_enum_is_ordered_as_it_is_declared(tmp_path: Path, keyed: bool, hop: str | None) -> None:
+    """Low comes before high, as in training, in whatever alphabet."""
+    entry = {"column": "y", "functions": ["min", "max"], "windows": ["1 hour", "9 days"]}
+    entry |= {"hop": hop} if hop else {}
+    meta = META | {"aggregations": [entry]} | ({} if keyed else {"event_key": None})
+    columns = COLUMNS | {"y": "ENUM('low', 'mid', 'high')"}
+    rows = [event(place, 2 + place, 1, y) for place, y in enumerate(["mid", "low", None, "mid"])]
+    rows += [event(99 + each, 200, 1, "high", k=each) for each in range(2, 80)]
+    online = Online(tmp_path, [View("stats", columns, rows, meta)])
+    online.materialize()
+    assert read(online, "y_min_9d", "y_max_9d") == {"y_min_9d": "low", "y_max_9d": "mid"}
+    assert read(online, "y_min_1h") == {"y_min_1h": None}
+    if not keyed:
+        return
+    online.push([event(9, 0.5, 1, "high"), event(1, 3, 1, "mid") | {"c": NAIVE - HOUR}])
+    assert read(online, "y_min_9d", "y_max_9d") == {"y_min_9d": "mid", "y_max_9d": "high"}
+    assert read(online, "y_min_1h") == {"y_min_1h": "high"}
+    online.push([event(10, 0.4, 1, None)])
+    assert read(online, "y_min_1h", "y_max_1h") == {"y_min_1h": "high", "y_max_1h": "high"}
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT"])
+@pytest.mark.parametrize(("first", "second"), [(0.0, -0.0), (-0.0, 0.0), (math.nan, -math.nan)])
+def test_a_float_that_is_equal_is_the_same_event(
+    tmp_path: Path, kind: str, first: float, second: float
+) -> None:
+    columns = COLUMNS | {"id": kind}
+    row = event(1, 0.5, 3) | {"id": str(first)}
+    online = Online(tmp_path, [View("stats", columns, [row], META)])
+    online.materialize()
+    online.push([event(1, 0.5, 10) | {"id": second, "c": NAIVE}])
+    assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": 10, "x_count_1h": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("INTEGER[]", "[NULL, 1]", [None, 1]),
+        ("STRUCT(a INTEGER, b VARCHAR)", "{'a': NULL, 'b': x}", {"a": None, "b": "x"}),
+        ("ENUM('b', 'a')[]", "[a, NULL]", ["a", None]),
+    ],
+)
+def test_an_event_key_may_hold_others(tmp_path: Path, kind: str, text: str, value: Any) -> None:
+    rows = [event(1, 0.5, 3) | {"id": None if place else text} for place in range(3)]
+    online = Online(tmp_path, [View("stats", COLUMNS | {"id": kind}, rows, META)])
+    online.materialize()
+    assert read(online, "x_count_1h") == {"x_count_1h": 2}
+    online.push([event(1, 0.5, 10) | {"id": value, "c": NAIVE}])
+    assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": 13, "x_count_1h": 2}
 
 
 def decimals(directory: Path, kind: str, *cells: str, **changes: Any) -> Online:

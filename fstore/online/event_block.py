@@ -28,7 +28,7 @@ from fstore.online.measures import REDUCE, Events, measured
 from fstore.online.records import NEVER
 from fstore.online.suffixes import suffixes
 
-_MAGIC, _FORMAT = b"fstoreev", 2
+_MAGIC, _FORMAT = b"fstoreev", 3
 _HEADER = struct.Struct("<8sIIQQQQ")
 _START = 64
 

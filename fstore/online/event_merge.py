@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from fstore.online.event_layout import EventLayout
 from fstore.online.event_values import ValueKind, kind_of
 from fstore.online.measures import Events
 from fstore.online.records import Layout
-from fstore.online.values import EXACT
 from fstore.online.visible import Version
 
 
@@ -46,7 +44,7 @@ def pushed_events(layout: EventLayout, rows: Layout, pushes: Sequence[Version]) 
                 heaps, found["offset"].tolist(), found["length"].tolist(), strict=True
             )
         ]
-        return texts if kind.dtype is None else _numbers(kind, texts)
+        return texts if kind.dtype is None else kind.from_texts(texts)
 
     kinds = [kind_of(column.type) for column in layout.identity]
     keys = [cells(kind, column) for kind, column in zip(kinds, layout.identity, strict=True)]
@@ -61,12 +59,6 @@ def pushed_events(layout: EventLayout, rows: Layout, pushes: Sequence[Version]) 
             for column in layout.flags
         ],
     )
-
-
-def _numbers(kind: ValueKind, texts: Sequence[bytes]) -> np.ndarray:
-    """Return decimals, which rows hold as text, as the integers of their last digit."""
-    decimals = [Decimal(text.decode() or 0) for text in texts]
-    return np.array([int(EXACT.scaleb(each, kind.scale)) for each in decimals], "<i8")
 
 
 def united(published: Events, pushed: Events) -> Events:

@@ -1,14 +1,15 @@
 """The values that windows aggregate: as numbers in arrays where they can be, else as bytes.
 
 Numbers are added as integers or doubles, decimals as integers of their last digit. What can be
-ordered by an integer is: of a double the bits, turned so that they order as DuckDB orders doubles.
+ordered by an integer is: of a double the bits, turned so that they order as DuckDB orders doubles,
+of an ENUM the position of the text.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache, partial
@@ -16,10 +17,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fstore.compile.types import INTEGERS, WIDE
 from fstore.online.arrays import array_of, missing
 from fstore.online.cells import codec_of
+from fstore.online.enums import members_of
 from fstore.online.values import EXACT, HUGE
 
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
@@ -39,6 +42,12 @@ class ValueKind:
     scale: int
     decode: Callable[[Any], Any]  # from a number or bytes to the Python value
     encode: Callable[[pa.Array], Any]  # to an array of dtype, 0 under a NULL; or to bytes
+    number_of: Callable[[bytes], int] = int  # of the text that a row holds; only with a dtype
+
+    def from_texts(self, texts: Sequence[bytes]) -> np.ndarray:
+        """Return what rows hold as text, empty under a NULL, as an array of dtype."""
+        assert self.dtype is not None, "what is kept as bytes stays text"
+        return np.array([self.number_of(text) for text in texts], self.dtype)
 
     def as_sums(self, cells: np.ndarray) -> np.ndarray:
         """Return cells as what is added: int64, or doubles."""
@@ -96,9 +105,22 @@ def kind_of(kind: str) -> ValueKind:
     found = _DECIMAL.fullmatch(kind)
     if found and int(found[1]) <= 18:
         scale = int(found[2])
-        unscaled = partial(_unscaled, scale)
+        unscaled, of_text = partial(_unscaled, scale), partial(_unscaled_text, scale)
         decode = partial(_scaled, scale)
-        return ValueKind(kind, np.dtype("<i8"), "decimal", True, scale, decode, unscaled)
+        return ValueKind(kind, np.dtype("<i8"), "decimal", True, scale, decode, unscaled, of_text)
+    if members := members_of(kind):
+        places = {member.encode(): place for place, member in enumerate(members)}
+        positions = partial(_positions, pa.array(members, pa.string()))
+        return ValueKind(
+            kind,
+            np.dtype("<u4"),
+            None,
+            True,
+            0,
+            members.__getitem__,
+            positions,
+            lambda text: places.get(text, 0),
+        )
     if codec.code is None:
         as_is: Callable[[Any], Any] = codec.decode or bytes
         return ValueKind(kind, None, None, False, 0, as_is, partial(_bytes, codec.encode))
@@ -135,6 +157,15 @@ def _unscaled(scale: int, cells: pa.Array) -> np.ndarray:
     if wide.null_count:
         words[missing(wide)] = 0
     return words
+
+
+def _unscaled_text(scale: int, text: bytes) -> int:
+    return int(EXACT.scaleb(Decimal(text.decode() or 0), scale))
+
+
+def _positions(members: pa.Array, cells: pa.Array) -> np.ndarray:
+    """Return where in its ENUM each text is."""
+    return array_of(pc.index_in(cells.cast(members.type), members)).astype("<u4")
 
 
 def _bytes(encode: Callable[[pa.Array], pa.Array], cells: pa.Array) -> list[bytes]:
