@@ -7,6 +7,7 @@ sums beyond 64 bits, numbers that no array holds, NaN and infinities, text.
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -268,11 +269,20 @@ def test_events_of_a_hop_that_is_over_are_one_entry(tmp_path: Path) -> None:
     assert read(online) == {"k": [1], "x_sum_1d": [3000], "x_max_1d": [1000]}
 
 
-def test_a_hop_whose_sum_is_beyond_a_bigint_is_not_published(tmp_path: Path) -> None:
-    rows = [(1, "2024-01-09 12:00:00", n, 2**62) for n in range(3)]
+def test_tiles_whose_sum_is_beyond_64_bits(tmp_path: Path) -> None:
+    """Each hop fits, and half of all hops together do not."""
+    start = NOW.replace(tzinfo=None) - timedelta(hours=23)
+    rows = [
+        [1, start + timedelta(minutes=15 * place), place, 10**18 * (1 if place < 48 else -1)]
+        for place in range(92)
+    ]
     online = Online(tmp_path, [View("stats", COLUMNS, rows, HOPS)])
-    with pytest.raises(QueryError, match="The values of x within one hop add up to more than"):
-        online.materialize()
+    online.materialize()
+    assert (online.folder / "stats.1.events").stat().st_size < 1200
+    assert read(online) == {"k": [1], "x_sum_1d": [4 * 10**18], "x_max_1d": [10**18]}
+    online.now = NOW + timedelta(hours=12)
+    with pytest.raises(QueryError, match="stats:x_sum_1d is a sum of x that leaves the 64 bits"):
+        read(online)
 
 
 def test_more_events_than_are_written_at_once(tmp_path: Path) -> None:

@@ -235,6 +235,40 @@ def test_an_enum_is_ordered_as_it_is_declared(tmp_path: Path, keyed: bool, hop: 
     assert read(online, "y_min_1h", "y_max_1h") == {"y_min_1h": "high", "y_max_1h": "high"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "cells"),
+    [
+        ("BIGINT", [5 * 10**18]),
+        ("BIGINT", [4 * 10**18, -(4 * 10**18)]),
+        ("BIGINT", [1_700_000_000_000_000_000 + place for place in range(400)]),
+        ("BIGINT", [-(2**63), 2**63 - 1, -(2**63), 2**63 - 1, 7]),
+        ("DECIMAL(18,2)", [Decimal("9999999999999999.99")] * 50),
+    ],
+)
+def test_hops_of_numbers_whose_sums_may_not_fit(tmp_path: Path, kind: str, cells: Any) -> None:
+    """The values of one hop are then entries by themselves, and all are added up one by one."""
+    entry = {"column": "x", "functions": ["sum", "avg", "max", "count"], "windows": ["9 days"]}
+    meta = STATS_META | {"aggregations": [entry | {"hop": "1 hour"}], "features": ["y"]}
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "x": kind, "y": "BIGINT"}
+    start = NAIVE - timedelta(days=5)
+    small = [[1, start + timedelta(hours=2, minutes=n), 1, 0] for n in range(7)]
+    huge = [[1, start + timedelta(seconds=n), cell, 0] for n, cell in enumerate(cells)]
+    online = Online(tmp_path, [View("stats", columns, small + huge, meta)])
+    online.materialize()
+    with localcontext(Context(prec=100)):
+        total = sum(cells) + 7
+    count = len(cells) + 7
+    asked = ["stats:x_avg_9d", "stats:x_max_9d", "stats:x_count_9d"]
+    found = online.get(asked, [{"k": 1}]).to_dict()
+    assert found["x_avg_9d"] == [pytest.approx(float(total) / count, rel=1e-12)]
+    assert (found["x_max_9d"], found["x_count_9d"]) == ([max(*cells, 1)], [count])
+    if kind == "BIGINT" and not -(2**63) <= total < 2**63:
+        with pytest.raises(QueryError, match="x_sum_9d is a sum of x that leaves the 64 bits"):
+            online.get(["stats:x_sum_9d"], [{"k": 1}])
+    else:
+        assert online.get(["stats:x_sum_9d"], [{"k": 1}]).to_dict()["x_sum_9d"] == [total]
+
+
 @pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT"])
 @pytest.mark.parametrize(("first", "second"), [(0.0, -0.0), (-0.0, 0.0), (math.nan, -math.nan)])
 def test_a_float_that_is_equal_is_the_same_event(

@@ -24,6 +24,7 @@ from fstore.online.event_layout import CHUNK, FAN, LEVELS, EventLayout
 from fstore.online.event_levels import MeasureWriter, suffix_cells
 from fstore.online.event_tiles import Tiles, tiled
 from fstore.online.event_tiles import part_of as tiles_of
+from fstore.online.event_widths import extremes, wide_measures, wide_tiles
 from fstore.online.measures import REDUCE, Events, measured
 from fstore.online.records import NEVER
 from fstore.online.suffixes import suffixes
@@ -57,26 +58,6 @@ def _places(layout: EventLayout, count: int) -> tuple[_Places, int]:
         places[name] = (dtype, at, length)
         at += -(-dtype.itemsize * length // 8) * 8
     return places, at
-
-
-def extremes(layout: EventLayout, events: Events) -> list[tuple[int, int]]:
-    """Return the least and the greatest of each value that is added as an integer; else zeros."""
-    found = []
-    for kind, cells in zip(layout.kinds, events.cells, strict=True):
-        exact = kind.number in ("integer", "decimal") and len(cells)
-        found.append((int(cells.min()), int(cells.max())) if exact else (0, 0))
-    return found
-
-
-def wide_measures(layout: EventLayout, count: int, ends: Sequence[tuple[int, int]]) -> int:
-    """Return a bit for each measure whose sums of many events may not fit 64 bits."""
-    wide = 0
-    for place, measure in enumerate(layout.measures):
-        if measure.sums and measure.value is not None:
-            largest = max(abs(end) for end in ends[measure.value])
-            if largest * min(count, FAN ** (LEVELS - 1)) >= 2**63:
-                wide |= 1 << place
-    return wide
 
 
 def write_block(
@@ -187,8 +168,8 @@ def packed(layout: EventLayout, events: Events | Tiles) -> bytes:
         content[offset:end] = part
 
     at = range(0, max(count, 1), CHUNK)
-    wide = 0
     if isinstance(events, Tiles):
+        wide = wide_tiles(events)
         parts: list[Any] = [tiles_of(events, first, first + CHUNK) for first in at]
     else:
         wide = wide_measures(layout, count, extremes(layout, events))

@@ -14,10 +14,10 @@ from fstore.compile import keyvalue
 from fstore.compile.events import event_cells
 from fstore.definitions import Column, FeatureView
 from fstore.online.arrays import array_of, missing, numbers_of
-from fstore.online.event_block import wide_measures
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_values import kind_of
+from fstore.online.event_widths import wide_measures
 from fstore.online.key_arrays import keys_of
 from fstore.online.key_bytes import KeyCodec
 from fstore.online.measures import Events
