@@ -183,6 +183,38 @@ def test_incremental_keeps_the_events_of_keys_that_the_source_lost(tmp_path: Pat
     assert read(online, "x_sum_1h", "x_count_1h", key=2) == {"x_sum_1h": None, "x_count_1h": 0}
 
 
+SUMS = {"column": "x", "functions": ["sum"], "windows": ["1 hour"]}
+
+
+@pytest.mark.parametrize(
+    ("later", "hours", "stays"),
+    [
+        ({"windows": ["1 hour", "30 minutes"]}, 0.1, True),
+        ({"windows": ["2 hours"]}, 0.1, False),  # of which the first was not kept
+        ({"windows": ["2 hours"]}, 1, True),
+        ({"functions": ["sum", "min"]}, 0.1, False),
+        ({"column": "z"}, 0.1, False),
+        ({"hop": "30 minutes"}, 0.1, True),  # it begins where the window without one did
+        ({"hop": "45 minutes"}, 0.1, False),
+    ],
+)
+def test_incremental_keeps_no_key_of_which_windows_need_more_events(
+    tmp_path: Path, later: Any, hours: float, stays: bool
+) -> None:
+    """What is left of a key that the source lost would be taken for all of it."""
+    rows = [event(1, 0.5, 3), *[event(2 + n, 0.4 + n, 8, k=2) for n in range(2)]]
+    meta = META | {"features": ["x", "z"], "aggregations": [SUMS]}
+    online = Online(tmp_path, [View("stats", COLUMNS, rows, meta)])
+    online.materialize()
+    changed = meta | {"aggregations": [SUMS | later]}
+    online.change([View("stats", COLUMNS, rows[:1], changed)])
+    online.now += hours * HOUR
+    online.materialize(incremental=True)
+    seen = online.get(["stats:x"], [{"k": 2}]).to_dict(include_metadata=True)
+    assert seen["x__status"] == ["PRESENT" if stays else "NOT_FOUND"]
+    assert online.get(["stats:*"], [{"k": 2}]).to_dict()  # its events can be read
+
+
 def test_rollback_goes_back_to_the_events_and_keeps_pushes(tmp_path: Path) -> None:
     online = published(tmp_path, event(1, 0.5, 3))
     online.push([event(2, 0.4, 10)])
