@@ -380,6 +380,20 @@ def test_a_sum_of_decimals_that_38_digits_cannot_hold_is_an_error(tmp_path: Path
     assert read(online, "x_sum_1h")["x_sum_1h"] == Decimal("-6e35")
 
 
+def test_a_condition_that_fails_on_a_row_is_named(tmp_path: Path) -> None:
+    """The model is right; the where in its yml is not."""
+    fine = {"windows": ["1 day"], "where": "z > 0", "name": "fine"}
+    entry = {"windows": ["1 day"], "where": "y::int = 1", "name": "few"}
+    rows = [event(1, 0.5, 3, "1"), event(2, 0.5, 3, "a")]
+    with pytest.raises(QueryError) as raised:
+        published(tmp_path, *rows, aggregations=[fine, entry])
+    assert str(raised.value) == (
+        "The where 'y::int = 1' of stats (models/stats.yml) cannot be computed for each row of "
+        "wh.main.stats. DuckDB: Conversion Error: Could not convert string 'a' to INT32 when "
+        "casting from source column y. Write one that holds for any row, as with TRY_CAST."
+    )
+
+
 def test_a_push_without_an_event_key_would_count_twice(tmp_path: Path) -> None:
     online = published(tmp_path, event(1, 0.5, 3), event_key=None)
     with pytest.raises(RequestError, match="has aggregations and no event_key, so a push that is"):

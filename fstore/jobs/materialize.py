@@ -33,6 +33,7 @@ from fstore.errors import (
     RequestError,
     listed,
 )
+from fstore.jobs.conditions import naming_conditions
 from fstore.jobs.on_demand import published
 from fstore.offline.progress import run
 from fstore.offline.sizes import stored
@@ -206,7 +207,8 @@ def _write(
         except FstoreError as error:
             raise streams[-1].failure or error from error
 
-    published = run(view.reference, write, connection, writer)
+    with naming_conditions(connection, view, columns):
+        published = run(view.reference, write, connection, writer)
     return MaterializedView(
         view=view.reference,
         rows=published.rows,
