@@ -331,6 +331,26 @@ def test_an_event_key_may_hold_others(tmp_path: Path, kind: str, text: str, valu
     assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": 13, "x_count_1h": 2}
 
 
+@pytest.mark.parametrize("hop", [None, "1 hour"])
+def test_doubles_that_overflow_are_infinite_without_a_warning(
+    tmp_path: Path, hop: str | None
+) -> None:
+    """Warnings are errors in tests."""
+    functions = ["sum", "max"] + ([] if hop else ["stddev"])
+    entry = {"column": "z", "functions": functions, "windows": ["9 days"]}
+    entry |= {"hop": hop} if hop else {}
+    changes = {"aggregations": [entry]} | ({"event_key": None} if hop else {})
+    rows = [event(place, 2 + place / 100, 1, z=1e308) for place in range(100)]
+    rows += [event(100, 3, 1, z=math.inf, k=2), event(101, 3, 1, z=-math.inf, k=2)]
+    online = published(tmp_path, *rows, **changes)
+    assert read(online, "z_sum_9d", "z_max_9d") == {"z_sum_9d": math.inf, "z_max_9d": 1e308}
+    assert math.isnan(read(online, "z_sum_9d", key=2)["z_sum_9d"])
+    if not hop:
+        assert not math.isfinite(read(online, "z_stddev_9d")["z_stddev_9d"])
+        online.push([event(200, 1, 1, z=1e308)])
+        assert read(online, "z_sum_9d") == {"z_sum_9d": math.inf}
+
+
 def decimals(directory: Path, kind: str, *cells: str, **changes: Any) -> Online:
     """Events of one key, an hour apart, with sums of a decimal over any number of them."""
     entry = {"column": "x", "functions": ["sum", "first", "max"], "windows": ["1 hour", "9 days"]}

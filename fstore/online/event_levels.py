@@ -11,7 +11,7 @@ import numpy as np
 
 from fstore.online.event_layout import FAN, LEVELS, EventLayout
 from fstore.online.event_tiles import Tiles
-from fstore.online.measures import REDUCE, Events, measured
+from fstore.online.measures import REDUCE, Events, measured, unwarned
 from fstore.online.suffixes import SuffixWriter
 
 # Takes an array's name, some of its items, and the place of the first.
@@ -81,6 +81,7 @@ def suffix_cells(layout: EventLayout, name: str, place: int, found: np.ndarray) 
     return found if name == "sums" else layout.kinds[value].as_suffixes(found)
 
 
+@unwarned
 def _next_level(name: str, level: np.ndarray) -> np.ndarray:
     """Return an entry for each FAN of a level; the last few, where they are fewer, have none."""
     whole = level[: len(level) // FAN * FAN].reshape(-1, FAN)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fstore.online.event_layout import EventLayout
-from fstore.online.measures import REDUCE, Events, measured
+from fstore.online.measures import REDUCE, Events, measured, unwarned
 
 _FARTHEST = 2**62  # beyond it a time is an infinity, and in no tile
 
@@ -51,6 +51,7 @@ def tiled(
     return Tiles(at, counts, lowest), starts
 
 
+@unwarned
 def _reduced(function: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     if not len(starts):
         return values

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fstore.online.measures import REDUCE
+from fstore.online.measures import REDUCE, unwarned
 
 # Events that a suffix has at most; the next ones of a key are in the next. Sums are as those of the
 # highest level, and a key of any size is written in little memory.
@@ -56,6 +56,7 @@ class SuffixWriter:
         self.store(name, found, begin)
 
 
+@unwarned
 def suffixes(reduce: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return of each value what it and those after it of its key come to.
 

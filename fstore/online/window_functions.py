@@ -22,6 +22,7 @@ from fstore.online import in_memory
 from fstore.online.event_block import EventBlock
 from fstore.online.event_layout import FAN, Measure
 from fstore.online.event_values import ValueKind
+from fstore.online.measures import unwarned
 from fstore.online.values import EXACT, arrow_types, to_arrow
 
 _NO_DECIMAL = Decimal(0)
@@ -213,6 +214,7 @@ def _deviation(block: EventBlock, number: int, measure: Measure, kind: ValueKind
     assert measure.value is not None, "without a column, events are counted"
     values = _values(block, number, measure.value, kind)
 
+    @unwarned
     def deviation(begin: int, end: int, valid: int) -> float | None:
         if valid < 2:
             return None
