@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from datetime import datetime, timedelta
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from fstore.errors import EntityRowsError, QueryError, RequestError, UnknownNameError
+from fstore.online import event_state
+from fstore.online.event_block import EventBlock
 from tests.harness import View
 from tests.online import NOW, STATS_META, Online
 
@@ -127,6 +130,37 @@ def test_a_push_counts_from_its_arrival_on(tmp_path: Path) -> None:
     assert read(online, "x_sum_1h")["x_sum_1h"] == 3
     online.now = NOW + 0.2 * HOUR
     assert read(online, "x_sum_1h")["x_sum_1h"] == 13
+
+
+def test_blocks_that_are_not_needed_any_more_go_at_once(tmp_path: Path) -> None:
+    """Python's collector, which cannot tell that a block is large, need not come by."""
+    online = published(tmp_path, event(1, 0.5, 3))
+    read(online, "x_sum_1h", "x_last_1h")
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(2, 12):
+            online.push([event(number, 0.3, 10)])
+            read(online, "x_sum_1h", "x_last_1h")
+        blocks = sum(isinstance(each, EventBlock) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert blocks <= 6
+
+
+def test_only_so_much_is_kept_of_keys_that_were_pushed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two keys one alone is kept, and both are right."""
+    monkeypatch.setattr(event_state, "_KEPT_BYTES", 500)
+    online = published(tmp_path, event(1, 0.5, 3), event(2, 0.5, 4, k=2))
+    for number in range(3, 9):
+        for key in (1, 2):
+            online.push([event(10 * number + key, 0.3, 10, k=key)])
+            assert read(online, "x_count_1h", key=key) == {"x_count_1h": number - 1}
+            assert read(online, "x_count_1h", key=3 - key)["x_count_1h"] == number - (
+                2 if key == 1 else 1
+            )
 
 
 def test_a_condition_is_judged_when_a_row_is_pushed(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ _MAGIC, _FORMAT = b"fstoreev", 3
 _HEADER = struct.Struct("<8sIIQQQQ")
 _START = 64
 
-Put = Callable[[bytes, int], None]  # bytes, and where they go
+Put = Callable[[bytes | memoryview, int], None]  # bytes, and where they go
 # Entries on their way into a block, and at which of them a key begins.
 Chunk = tuple[Events | Tiles, np.ndarray]
 
@@ -69,7 +69,7 @@ def write_block(
 
     def store(name: tuple[Any, ...], array: np.ndarray, at: int) -> None:
         dtype, offset, _ = places[name]
-        put(np.ascontiguousarray(array, dtype).tobytes(), offset + at * dtype.itemsize)
+        put(np.ascontiguousarray(array, dtype).view("u1").data, offset + at * dtype.itemsize)
 
     measures = MeasureWriter(layout, wide, store)
     for chunk, firsts in chunks:
@@ -137,7 +137,7 @@ def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> 
     for first, end in zip(firsts, ends, strict=True):
         count = end - first
         if count >= FAN or has_heap or wide:
-            yield packed(layout, part_of(events, first, end))
+            yield bytes(packed(layout, part_of(events, first, end)))
             continue
         places, length = _places(layout, count)
         content = bytearray(length)
@@ -154,18 +154,15 @@ def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> 
         yield bytes(content)
 
 
-def packed(layout: EventLayout, events: Events | Tiles) -> bytes:
+def packed(layout: EventLayout, events: Events | Tiles) -> bytearray:
     """Return a block of these events."""
     if layout.tile is not None and not isinstance(events, Tiles):
         events = tiled(layout, events, (), NEVER)[0]
     count = len(events.events)
-    content = bytearray()
+    content = bytearray(_places(layout, count)[1])
 
-    def put(part: bytes, offset: int) -> None:
-        end = offset + len(part)
-        if len(content) < end:
-            content.extend(bytes(end - len(content)))
-        content[offset:end] = part
+    def put(part: bytes | memoryview, offset: int) -> None:
+        content[offset : offset + len(part)] = part  # a heap's comes behind all else
 
     at = range(0, max(count, 1), CHUNK)
     if isinstance(events, Tiles):
@@ -175,9 +172,8 @@ def packed(layout: EventLayout, events: Events | Tiles) -> bytes:
         wide = wide_measures(layout, count, extremes(layout, events))
         parts = [part_of(events, first, first + CHUNK) for first in at]
     firsts = [np.zeros(1, np.int64), *[np.zeros(0, np.int64)] * (len(parts) - 1)]
-    length = write_block(layout, count, wide, zip(parts, firsts, strict=True), put)
-    content.extend(bytes(length - len(content)))
-    return bytes(content)
+    write_block(layout, count, wide, zip(parts, firsts, strict=True), put)
+    return content
 
 
 def part_of(events: Events, first: int, end: int) -> Events:

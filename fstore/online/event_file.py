@@ -142,7 +142,7 @@ def _write(
     chunks: Iterable[Keyed],
     descriptor: int,
 ) -> _Starts:
-    def write(part: bytes, at: int) -> None:
+    def write(part: bytes | memoryview, at: int) -> None:
         put(descriptor, part, at)
 
     starts = _Starts([], [], [])

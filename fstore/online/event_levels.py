@@ -32,6 +32,7 @@ class MeasureWriter:
     def _suffixes(self) -> SuffixWriter:
         return SuffixWriter(self._store_suffixes)
 
+    @unwarned
     def add(self, chunk: Events | Tiles, done: int, firsts: np.ndarray) -> None:
         """Store what follows from a chunk, before which so many entries came.
 
@@ -66,6 +67,7 @@ class MeasureWriter:
     def _store_suffixes(self, of: tuple[str, int], found: np.ndarray, at: int) -> None:
         self.store(("suffixes", *of), suffix_cells(self.layout, *of, found), at)
 
+    @unwarned
     def finish(self) -> None:
         """Store the highest levels, of which an entry stands for many chunks; the last suffixes."""
         self._suffixes.finish()
@@ -81,7 +83,6 @@ def suffix_cells(layout: EventLayout, name: str, place: int, found: np.ndarray) 
     return found if name == "sums" else layout.kinds[value].as_suffixes(found)
 
 
-@unwarned
 def _next_level(name: str, level: np.ndarray) -> np.ndarray:
     """Return an entry for each FAN of a level; the last few, where they are fewer, have none."""
     whole = level[: len(level) // FAN * FAN].reshape(-1, FAN)

@@ -21,6 +21,7 @@ class Tiles(NamedTuple):
     lowest: Sequence[dict[str, np.ndarray]]
 
 
+@unwarned
 def tiled(
     layout: EventLayout, events: Events, firsts: Sequence[int], as_of: int
 ) -> tuple[Tiles, np.ndarray]:
@@ -51,7 +52,6 @@ def tiled(
     return Tiles(at, counts, lowest), starts
 
 
-@unwarned
 def _reduced(function: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     if not len(starts):
         return values

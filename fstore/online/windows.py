@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any
 
@@ -63,6 +64,9 @@ class WindowPlan:
         return known
 
     def _bound(self, block: EventBlock) -> Read:
+        # Another one over the same bytes: a block that was held by what it holds would go only when
+        # Python's collector comes by, which does not know how large it is.
+        block = EventBlock(block.content, block.layout)
         events = block.events
 
         def readers_of(measures: Any, *, to_end: bool) -> list[Reader]:
@@ -72,8 +76,14 @@ class WindowPlan:
             ]
 
         windows = [
-            (width, hop, readers_of(measures, to_end=True), readers_of(measures, to_end=False))
-            for width, hop, measures in self._windows
+            # Few blocks that live until the next push are read anywhere but to the end.
+            (
+                width,
+                hop,
+                readers_of(some, to_end=True),
+                cache(partial(readers_of, some, to_end=False)),
+            )
+            for width, hop, some in self._windows
         ]
         ordered = self._places == list(range(len(self._places)))
         in_order = None if ordered else itemgetter(*self._places)
@@ -96,7 +106,7 @@ class WindowPlan:
                 begin = bisect_left(events, start, low, last)
                 if nested:
                     low = begin
-                for reader in to_end if begin >= reached else anywhere:
+                for reader in to_end if begin >= reached else anywhere():
                     reader(begin, last, cells)
             return tuple(cells) if in_order is None else in_order(cells)
 
