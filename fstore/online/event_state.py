@@ -76,7 +76,7 @@ class EventState:
             self._kept += len(merged.block.content)
             self._merged[key] = merged
             while self._kept > _KEPT_BYTES and len(self._merged) > 1:
-                self._let_go(next(iter(self._merged)))  # that was pushed to least lately
+                self._let_go(next(iter(self._merged)))  # that was made least lately
 
     def _let_go(self, key: bytes) -> None:
         before = self._merged.pop(key, None)
