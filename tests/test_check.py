@@ -127,6 +127,27 @@ def test_a_key_without_one_form(tmp_path: Path, kind: str) -> None:
     assert found(project) == {"error": [], "warning": []}  # as a feature it is right
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("INTERVAL", "which writes equal values in many forms (30 days, a month): cast it"),
+        ("INTERVAL[]", "which writes equal values in many forms"),
+        ("STRUCT(a DOUBLE)", "which writes equal values in two forms (0.0 and -0.0): name its"),
+    ],
+)
+def test_an_event_key_without_one_form(tmp_path: Path, kind: str, words: str) -> None:
+    """What is pushed is found again by its bytes."""
+    counts = {"windows": ["1 day"]}
+    meta = GOOD | {"event_key": ["id"], "aggregations": [counts]}
+    project = make_project(tmp_path / "p", [View("v", COLUMNS | {"id": kind}, meta=meta)])
+    only(found(project)["error"], f"v (models/v.sql): event_key id is {kind}, {words}")
+    store = FeatureStore(project)
+    with pytest.raises(WrongTypeError, match="event_key id is"):
+        store.materialize()
+    with pytest.raises(WrongTypeError, match="event_key id is"):
+        store.get_historical_features("select 1 as k, now() as t", ["v:count_1d"])
+
+
 def test_relations_are_looked_at_each_on_its_own(tmp_path: Path) -> None:
     views = [
         View("gone", COLUMNS, meta=GOOD, built=False),

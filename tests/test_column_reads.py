@@ -150,9 +150,10 @@ def delete(online: Online, rows: list[dict[str, Any]]) -> None:
 
 
 def requests(columns: dict[str, str], draw: random.Random) -> Iterator[list[dict[str, Any]]]:
-    """Keys of each size: mostly known ones, mostly others, and some that are NULL."""
+    """Keys of each size: mostly known ones, mostly others or those alone, some that are NULL."""
+    ranges = (*[(0, KEYS)] * 4, (0, KEYS + 20), (KEYS - 10, KEYS + 20), (KEYS + 5, KEYS + 20))
     for size in SIZES:
-        for first, last in (*[(0, KEYS)] * 4, (0, KEYS + 20), (KEYS - 10, KEYS + 20)):
+        for first, last in ranges:
             drawn: list[int | None] = [draw.randrange(first, last) for _ in range(size)]
             if draw.random() < 0.5:
                 drawn[draw.randrange(size)] = None

@@ -22,6 +22,7 @@ from fstore.errors import (
     QueryError,
     RequestError,
     UnknownNameError,
+    WrongTypeError,
 )
 from fstore.online.lock import locked
 from tests.harness import View
@@ -210,11 +211,14 @@ def test_every_type_arrives_as_it_is(tmp_path: Path) -> None:
         "bits": "BIT",
         "pair": "INTEGER[2]",
         "json": "JSON",
+        "kinds": "ENUM('a', 'b')[]",
+        "kinds_by": "MAP(ENUM('a', 'b'), STRUCT(x ENUM('c')))",
     }
     key = "4ac7a9e9-607c-4c8a-84f3-843f0191e3fd"
     big = "170141183460469231731687303715884105727"
     row = [key, "2024-01-01 02:00:00+02", big, "2024-01-01 00:00:00.123456789"]
     row += ["{'a': 1, 'b c': [2, NULL]}", "b", "1.25", "{x=1}", "0101", "[1, NULL]", '{"a": 1}']
+    row += ["[b, NULL, a]", "{a={'x': c}}"]
     meta = {"entities": {"thing": "k"}, "event_timestamp": "t"}
     online = Online(tmp_path, [View("stats", columns, [row], meta=meta)])
     online.materialize()
@@ -230,6 +234,30 @@ def test_every_type_arrives_as_it_is(tmp_path: Path) -> None:
         wanted = source.execute(f"SELECT {names} FROM stats").fetchall()
         assert target.execute(f"SELECT {names} FROM latest").fetchall() == wanted
     assert online.get(["stats:kind"], [{"k": key.upper()}]).to_dict()["kind"] == ["b"]
+    nested = online.get(["stats:kinds", "stats:kinds_by"], [{"k": key}])
+    assert nested.to_dict()["kinds"] == [["b", None, "a"]]
+    assert nested.to_arrow().to_pylist()[0]["kinds_by"] == [("a", {"x": "c"})]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("ENUM('a', 'b')[2]", "['a', 'b']"),
+        ("STRUCT(x ENUM('a')[1], y INTEGER)", "{'x': ['a'], 'y': 1}"),
+        ("UNION(n INTEGER, e ENUM('a')[])", "union_value(n := 1)"),
+    ],
+)
+def test_an_enum_where_it_cannot_be_kept_is_refused(tmp_path: Path, kind: str, value: str) -> None:
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "x": kind}
+    select = f"SELECT 1::BIGINT AS k, TIMESTAMP '2024-01-01' AS t, ({value})::{kind} AS x"
+    meta = {"entities": {"thing": "k"}, "event_timestamp": "t"}
+    online = Online(tmp_path, [View("stats", columns, select=select, meta=meta)])
+    with pytest.raises(WrongTypeError) as raised:
+        online.materialize()
+    assert str(raised.value) == (
+        f"stats (models/stats.sql): column x is {kind}, which cannot be kept online: cast the ENUM "
+        "within it to VARCHAR in the model."
+    )
 
 
 def test_as_of_is_the_k_of_the_views(tmp_path: Path) -> None:

@@ -261,13 +261,38 @@ def test_request_fields_are_rounded_as_a_cast_rounds(tmp_path: Path) -> None:
             online.get(["od"], [{"k": 1} | given | {field: value}], full=True)
 
 
+def test_a_field_that_a_double_cannot_hold_is_not_printed_whole(tmp_path: Path) -> None:
+    view = on_demand(
+        "od",
+        "select x * mult as y from inputs",
+        inputs=["stats:x"],
+        request={"mult": "double"},
+    )
+    online = Online(tmp_path, [stats([[1, "2024-01-03", 2, "a"]]), view])
+    online.materialize()
+    for value, words in (
+        (10**400, "an integer of 1329 bits, and"),
+        (10**5000, "an integer of 16610 bits, and"),  # more digits than Python writes
+    ):
+        with pytest.raises(EntityRowsError) as raised:
+            online.get(["od"], [{"k": 1, "mult": value}])
+        assert str(raised.value) == (
+            f"entity_rows[0]: mult is {words} the request field mult of od is DOUBLE: give a "
+            "number that a DOUBLE can hold."
+        )
+    with pytest.raises(EntityRowsError, match=r"is 'zz.*z\.\.\. \(5002 characters\), and the req"):
+        online.get(["od"], [{"k": 1, "mult": "z" * 5000}])
+
+
 def test_floats_become_decimals_as_duckdb_makes_them() -> None:
     values = [1.005, 2.675, -0.125, 0.145, 1e7, *(place / 1000 for place in range(-500, 500, 5))]
     read = field_reader("DECIMAL(10,2)")
     cast = "select cast(? as double)::decimal(10, 2)"
     with duckdb.connect() as connection:
         wanted = [connection.execute(cast, [value]).fetchall()[0][0] for value in values]
+        wide = connection.execute("select cast(1e30 as decimal(38, 5))").fetchall()[0][0]
     assert list(map(read, values)) == wanted
+    assert field_reader("DECIMAL(38,5)")(1e30) == wide  # of more digits than Python computes with
 
 
 def test_windows_are_inputs_like_any_feature(tmp_path: Path) -> None:

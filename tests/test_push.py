@@ -377,6 +377,9 @@ def test_types_survive(tmp_path: Path) -> None:
         "list": "DOUBLE[]",
         "tree": "STRUCT(a INTEGER, b VARCHAR)",
         "mood": "ENUM('good', 'bad')",
+        "moods": "ENUM('good', 'bad')[]",
+        "moody": "STRUCT(a ENUM('good', 'bad')[], b INTEGER)",
+        "by_mood": "MAP(VARCHAR, ENUM('good', 'bad'))",
         "ns": "TIMESTAMP_NS",
         "id": "UUID",
         "yes": "BOOLEAN",
@@ -394,6 +397,9 @@ def test_types_survive(tmp_path: Path) -> None:
         "list": [1.5, None],
         "tree": {"a": 1, "b": None},
         "mood": "bad",
+        "moods": ["bad", None, "good"],
+        "moody": {"a": ["bad"], "b": 1},
+        "by_mood": {"x": "bad"},
         "ns": datetime(2024, 1, 2, 3),
         "id": key,
         "yes": False,
@@ -401,6 +407,8 @@ def test_types_survive(tmp_path: Path) -> None:
         "real": 0.5,
     }
     online.push([{"k": "é", "t": NOW, **values}])
+    with pytest.raises(EntityRowsError, match=r"moods is .*'worse'.*: give values of that type"):
+        online.push([{"k": "é", "t": NOW, **values, "moods": ["good", "worse"]}])
     assert online.get(["stats:*"], [{"k": "é"}]).to_dict() == {
         "k": ["é"],
         **{name: [value] for name, value in values.items()},

@@ -68,14 +68,12 @@ def test_a_push_comes_in_the_middle_of_a_read(
     def event_lookup(*args: Any) -> Any:
         read = make_cells(*args)
 
-        def one_by_one(some: Any, at: int) -> Any:
-            cells = []
-            for key in some:
-                cells += read((key,), at)
-                push()
-            return cells
+        def then_pushed(*those: Any) -> Any:
+            found = read(*those)
+            push()
+            return found
 
-        return one_by_one
+        return then_pushed
 
     monkeypatch.setattr(lookup, "_sight", sight)
     monkeypatch.setattr(duckdb_generation, "event_lookup", event_lookup)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import math
 from datetime import datetime, timedelta
+from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fstore.errors import EntityRowsError, QueryError, RequestError, UnknownNameError
+from fstore.online import event_state
+from fstore.online.event_block import EventBlock
 from tests.harness import View
 from tests.online import NOW, STATS_META, Online
 
@@ -127,6 +132,37 @@ def test_a_push_counts_from_its_arrival_on(tmp_path: Path) -> None:
     assert read(online, "x_sum_1h")["x_sum_1h"] == 13
 
 
+def test_blocks_that_are_not_needed_any_more_go_at_once(tmp_path: Path) -> None:
+    """Python's collector, which cannot tell that a block is large, need not come by."""
+    online = published(tmp_path, event(1, 0.5, 3))
+    read(online, "x_sum_1h", "x_last_1h")
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(2, 12):
+            online.push([event(number, 0.3, 10)])
+            read(online, "x_sum_1h", "x_last_1h")
+        blocks = sum(isinstance(each, EventBlock) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert blocks <= 6
+
+
+def test_only_so_much_is_kept_of_keys_that_were_pushed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two keys one alone is kept, and both are right."""
+    monkeypatch.setattr(event_state, "_KEPT_BYTES", 500)
+    online = published(tmp_path, event(1, 0.5, 3), event(2, 0.5, 4, k=2))
+    for number in range(3, 9):
+        for key in (1, 2):
+            online.push([event(10 * number + key, 0.3, 10, k=key)])
+            assert read(online, "x_count_1h", key=key) == {"x_count_1h": number - 1}
+            assert read(online, "x_count_1h", key=3 - key)["x_count_1h"] == number - (
+                2 if key == 1 else 1
+            )
+
+
 def test_a_condition_is_judged_when_a_row_is_pushed(tmp_path: Path) -> None:
     online = published(tmp_path, event(1, 3, 3))
     online.push([event(2, 3, 1, "b"), event(3, 3, 1, "a", 0.5), event(4, 3, None, "a", 0.6)])
@@ -181,6 +217,38 @@ def test_incremental_keeps_the_events_of_keys_that_the_source_lost(tmp_path: Pat
     assert read(online, "x_sum_1h", "x_count_1h", key=2) == {"x_sum_1h": None, "x_count_1h": 0}
 
 
+SUMS = {"column": "x", "functions": ["sum"], "windows": ["1 hour"]}
+
+
+@pytest.mark.parametrize(
+    ("later", "hours", "stays"),
+    [
+        ({"windows": ["1 hour", "30 minutes"]}, 0.1, True),
+        ({"windows": ["2 hours"]}, 0.1, False),  # of which the first was not kept
+        ({"windows": ["2 hours"]}, 1, True),
+        ({"functions": ["sum", "min"]}, 0.1, False),
+        ({"column": "z"}, 0.1, False),
+        ({"hop": "30 minutes"}, 0.1, True),  # it begins where the window without one did
+        ({"hop": "45 minutes"}, 0.1, False),
+    ],
+)
+def test_incremental_keeps_no_key_of_which_windows_need_more_events(
+    tmp_path: Path, later: Any, hours: float, stays: bool
+) -> None:
+    """What is left of a key that the source lost would be taken for all of it."""
+    rows = [event(1, 0.5, 3), *[event(2 + n, 0.4 + n, 8, k=2) for n in range(2)]]
+    meta = META | {"features": ["x", "z"], "aggregations": [SUMS]}
+    online = Online(tmp_path, [View("stats", COLUMNS, rows, meta)])
+    online.materialize()
+    changed = meta | {"aggregations": [SUMS | later]}
+    online.change([View("stats", COLUMNS, rows[:1], changed)])
+    online.now += hours * HOUR
+    online.materialize(incremental=True)
+    seen = online.get(["stats:x"], [{"k": 2}]).to_dict(include_metadata=True)
+    assert seen["x__status"] == ["PRESENT" if stays else "NOT_FOUND"]
+    assert online.get(["stats:*"], [{"k": 2}]).to_dict()  # its events can be read
+
+
 def test_rollback_goes_back_to_the_events_and_keeps_pushes(tmp_path: Path) -> None:
     online = published(tmp_path, event(1, 0.5, 3))
     online.push([event(2, 0.4, 10)])
@@ -201,9 +269,183 @@ def test_a_view_without_events_can_be_read_and_pushed_to(tmp_path: Path) -> None
 
 def test_a_sum_that_a_bigint_cannot_hold_is_an_error(tmp_path: Path) -> None:
     online = published(tmp_path, event(1, 0.5, 2**62), event(2, 0.4, 2**62))
-    with pytest.raises(QueryError, match=r"x_sum_1h is 9223372036854775808, which a BIGINT cannot"):
+    with pytest.raises(QueryError) as raised:
         read(online, "x_sum_1h")
+    assert str(raised.value) == (
+        "stats:x_sum_1h is a sum of x that leaves the 64 bits of BIGINT: cast x to DOUBLE in "
+        "models/stats.sql."
+    )
     assert read(online, "x_count_1h")["x_count_1h"] == 2
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("hop", [None, "15 minutes"])
+def test_an_enum_is_ordered_as_it_is_declared(tmp_path: Path, keyed: bool, hop: str | None) -> None:
+    """Low comes before high, as in training, in whatever alphabet."""
+    entry = {"column": "y", "functions": ["min", "max"], "windows": ["1 hour", "9 days"]}
+    entry |= {"hop": hop} if hop else {}
+    meta = META | {"aggregations": [entry]} | ({} if keyed else {"event_key": None})
+    columns = COLUMNS | {"y": "ENUM('low', 'mid', 'high')"}
+    rows = [event(place, 2 + place, 1, y) for place, y in enumerate(["mid", "low", None, "mid"])]
+    rows += [event(99 + each, 200, 1, "high", k=each) for each in range(2, 80)]
+    online = Online(tmp_path, [View("stats", columns, rows, meta)])
+    online.materialize()
+    assert read(online, "y_min_9d", "y_max_9d") == {"y_min_9d": "low", "y_max_9d": "mid"}
+    assert read(online, "y_min_1h") == {"y_min_1h": None}
+    if not keyed:
+        return
+    online.push([event(9, 0.5, 1, "high"), event(1, 3, 1, "mid") | {"c": NAIVE - HOUR}])
+    assert read(online, "y_min_9d", "y_max_9d") == {"y_min_9d": "mid", "y_max_9d": "high"}
+    assert read(online, "y_min_1h") == {"y_min_1h": "high"}
+    online.push([event(10, 0.4, 1, None)])
+    assert read(online, "y_min_1h", "y_max_1h") == {"y_min_1h": "high", "y_max_1h": "high"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells"),
+    [
+        ("BIGINT", [5 * 10**18]),
+        ("BIGINT", [4 * 10**18, -(4 * 10**18)]),
+        ("BIGINT", [1_700_000_000_000_000_000 + place for place in range(400)]),
+        ("BIGINT", [-(2**63), 2**63 - 1, -(2**63), 2**63 - 1, 7]),
+        ("DECIMAL(18,2)", [Decimal("9999999999999999.99")] * 50),
+    ],
+)
+def test_hops_of_numbers_whose_sums_may_not_fit(tmp_path: Path, kind: str, cells: Any) -> None:
+    """The values of one hop are then entries by themselves, and all are added up one by one."""
+    entry = {"column": "x", "functions": ["sum", "avg", "max", "count"], "windows": ["9 days"]}
+    meta = STATS_META | {"aggregations": [entry | {"hop": "1 hour"}], "features": ["y"]}
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "x": kind, "y": "BIGINT"}
+    start = NAIVE - timedelta(days=5)
+    small = [[1, start + timedelta(hours=2, minutes=n), 1, 0] for n in range(7)]
+    huge = [[1, start + timedelta(seconds=n), cell, 0] for n, cell in enumerate(cells)]
+    online = Online(tmp_path, [View("stats", columns, small + huge, meta)])
+    online.materialize()
+    with localcontext(Context(prec=100)):
+        total = sum(cells) + 7
+    count = len(cells) + 7
+    asked = ["stats:x_avg_9d", "stats:x_max_9d", "stats:x_count_9d"]
+    found = online.get(asked, [{"k": 1}]).to_dict()
+    assert found["x_avg_9d"] == [pytest.approx(float(total) / count, rel=1e-12)]
+    assert (found["x_max_9d"], found["x_count_9d"]) == ([max(*cells, 1)], [count])
+    if kind == "BIGINT" and not -(2**63) <= total < 2**63:
+        with pytest.raises(QueryError, match="x_sum_9d is a sum of x that leaves the 64 bits"):
+            online.get(["stats:x_sum_9d"], [{"k": 1}])
+    else:
+        assert online.get(["stats:x_sum_9d"], [{"k": 1}]).to_dict()["x_sum_9d"] == [total]
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT"])
+@pytest.mark.parametrize(("first", "second"), [(0.0, -0.0), (-0.0, 0.0), (math.nan, -math.nan)])
+def test_a_float_that_is_equal_is_the_same_event(
+    tmp_path: Path, kind: str, first: float, second: float
+) -> None:
+    columns = COLUMNS | {"id": kind}
+    row = event(1, 0.5, 3) | {"id": str(first)}
+    online = Online(tmp_path, [View("stats", columns, [row], META)])
+    online.materialize()
+    online.push([event(1, 0.5, 10) | {"id": second, "c": NAIVE}])
+    assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": 10, "x_count_1h": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("INTEGER[]", "[NULL, 1]", [None, 1]),
+        ("STRUCT(a INTEGER, b VARCHAR)", "{'a': NULL, 'b': x}", {"a": None, "b": "x"}),
+        ("ENUM('b', 'a')[]", "[a, NULL]", ["a", None]),
+    ],
+)
+def test_an_event_key_may_hold_others(tmp_path: Path, kind: str, text: str, value: Any) -> None:
+    rows = [event(1, 0.5, 3) | {"id": None if place else text} for place in range(3)]
+    online = Online(tmp_path, [View("stats", COLUMNS | {"id": kind}, rows, META)])
+    online.materialize()
+    assert read(online, "x_count_1h") == {"x_count_1h": 2}
+    online.push([event(1, 0.5, 10) | {"id": value, "c": NAIVE}])
+    assert read(online, "x_sum_1h", "x_count_1h") == {"x_sum_1h": 13, "x_count_1h": 2}
+
+
+@pytest.mark.parametrize("hop", [None, "1 hour"])
+def test_doubles_that_overflow_are_infinite_without_a_warning(
+    tmp_path: Path, hop: str | None
+) -> None:
+    """Warnings are errors in tests."""
+    functions = ["sum", "max"] + ([] if hop else ["stddev"])
+    entry = {"column": "z", "functions": functions, "windows": ["9 days"]}
+    entry |= {"hop": hop} if hop else {}
+    changes = {"aggregations": [entry]} | ({"event_key": None} if hop else {})
+    rows = [event(place, 2 + place / 100, 1, z=1e308) for place in range(100)]
+    rows += [event(100, 3, 1, z=math.inf, k=2), event(101, 3, 1, z=-math.inf, k=2)]
+    online = published(tmp_path, *rows, **changes)
+    assert read(online, "z_sum_9d", "z_max_9d") == {"z_sum_9d": math.inf, "z_max_9d": 1e308}
+    assert math.isnan(read(online, "z_sum_9d", key=2)["z_sum_9d"])
+    if not hop:
+        assert not math.isfinite(read(online, "z_stddev_9d")["z_stddev_9d"])
+        online.push([event(200, 1, 1, z=1e308)])
+        assert read(online, "z_sum_9d") == {"z_sum_9d": math.inf}
+
+
+def decimals(directory: Path, kind: str, *cells: str, **changes: Any) -> Online:
+    """Events of one key, an hour apart, with sums of a decimal over any number of them."""
+    entry = {"column": "x", "functions": ["sum", "first", "max"], "windows": ["1 hour", "9 days"]}
+    rows = [event(place, 0.5 + place, Decimal(cell)) for place, cell in enumerate(cells)]
+    meta = META | {"features": ["y"], "aggregations": [entry]} | changes
+    online = Online(directory, [View("stats", COLUMNS | {"x": kind}, rows, meta)])
+    online.materialize()
+    return online
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells"),
+    [
+        ("DECIMAL(38,18)", ["12345678901.123456789012345678"]),
+        ("DECIMAL(38,18)", ["50000000000.000000000000000001"] * 2),
+        ("DECIMAL(38,0)", ["12345678901234567890123456789012345678"]),
+        ("DECIMAL(18,9)", ["999999999.999999999"] * 20),
+        ("DECIMAL(18,18)", ["0.123456789012345678", "-0.100000000000000001"]),
+    ],
+)
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_sum_of_decimals_has_all_its_digits(
+    tmp_path: Path, kind: str, cells: list[str], keyed: bool
+) -> None:
+    """Python's own decimal context has 28, or as few as the caller has set."""
+    with localcontext(Context(prec=100)):
+        total = sum(map(Decimal, cells))
+        more = total + Decimal(cells[0])
+    with localcontext(Context(prec=5)):
+        online = decimals(tmp_path, kind, *cells, **({} if keyed else {"event_key": None}))
+        assert read(online, "x_sum_9d") == {"x_sum_9d": total}
+        assert read(online, "x_sum_1h")["x_sum_1h"] == Decimal(cells[0])
+        assert read(online, "x_first_9d")["x_first_9d"] == Decimal(cells[-1])
+        if keyed:
+            online.push([event(0, 0.5, Decimal(cells[0])), event(99, 50, Decimal(cells[0]))])
+            assert read(online, "x_sum_9d")["x_sum_9d"] == more
+
+
+def test_a_sum_of_decimals_that_38_digits_cannot_hold_is_an_error(tmp_path: Path) -> None:
+    online = decimals(tmp_path, "DECIMAL(38,2)", "-6e35", "-6e35")
+    with pytest.raises(QueryError) as raised:
+        read(online, "x_sum_9d")
+    assert str(raised.value) == (
+        "stats:x_sum_9d is a sum of x that leaves the 38 digits of DECIMAL(38,2): cast x to DOUBLE "
+        "in models/stats.sql."
+    )
+    assert read(online, "x_sum_1h")["x_sum_1h"] == Decimal("-6e35")
+
+
+def test_a_condition_that_fails_on_a_row_is_named(tmp_path: Path) -> None:
+    """The model is right; the where in its yml is not."""
+    fine = {"windows": ["1 day"], "where": "z > 0", "name": "fine"}
+    entry = {"windows": ["1 day"], "where": "y::int = 1", "name": "few"}
+    rows = [event(1, 0.5, 3, "1"), event(2, 0.5, 3, "a")]
+    with pytest.raises(QueryError) as raised:
+        published(tmp_path, *rows, aggregations=[fine, entry])
+    assert str(raised.value) == (
+        "The where 'y::int = 1' of stats (models/stats.yml) cannot be computed for each row of "
+        "wh.main.stats. DuckDB: Conversion Error: Could not convert string 'a' to INT32 when "
+        "casting from source column y. Write one that holds for any row, as with TRY_CAST."
+    )
 
 
 def test_a_push_without_an_event_key_would_count_twice(tmp_path: Path) -> None:

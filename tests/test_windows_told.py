@@ -58,6 +58,26 @@ def test_a_condition_is_true_or_false(tmp_path: Path, text: str, kind: str) -> N
         store.get_historical_features("select 1 as k, now() as event_timestamp", ["clicks:*"])
 
 
+def test_what_has_no_single_order_has_no_extremes(tmp_path: Path) -> None:
+    ends = {"functions": ["min", "first"], "windows": ["1 day"]}
+    types = ["DOUBLE[]", "INTEGER[2]", "STRUCT(a INTEGER)", "MAP(INTEGER, INTEGER)", "INTERVAL"]
+    types += ["UNION(a INTEGER)", "BIT", "TIME WITH TIME ZONE"]
+    columns = {f"c{place}": kind for place, kind in enumerate(types)}
+    meta = {"entities": {"user": "k"}, "event_timestamp": "t"}
+    meta |= {"aggregations": [ends | {"column": name} for name in columns]}
+    view = View("v", {"k": "BIGINT", "t": "TIMESTAMP", **columns}, meta=meta)
+    directory = make_project(tmp_path / "p", [view])
+    told = run(directory, "check", code=1)
+    for name, kind in columns.items():
+        assert f"{name}_min_1d is the min of {name}, which is {kind}: min needs a number, a" in told
+    assert "value that has one order; take such a part of it in the model" in told
+    with FeatureStore(directory) as store:
+        with pytest.raises(DeclarationError, match="c0_min_1d is the min"):
+            store.materialize()
+        with pytest.raises(DeclarationError, match="c0_min_1d is the min"):
+            store.get_historical_features("select 1 as k, now() as event_timestamp", ["v:*"])
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [

@@ -100,6 +100,15 @@ def conditions_of(view: FeatureView, columns: tuple[Column, ...]) -> str | None:
     return render(select(found, table_of(view.relation))) if found else None
 
 
+def each_condition(view: FeatureView, columns: tuple[Column, ...]) -> list[tuple[str, str]]:
+    """Return the :func:`conditions`, each with a query that computes it for every row."""
+    queries = []
+    for text, met in zip(conditions(view), _met(view, flags(view, columns)), strict=True):
+        counted = exp.Count(this=exp.Nullif(this=met.unalias(), expression=exp.false()))
+        queries.append((text, render(select([counted], table_of(view.relation)))))
+    return queries
+
+
 def _conditions(view: FeatureView) -> list[exp.Expr]:
     """Return the :func:`conditions` of a view as SQL."""
     first = {each.where: each for each in reversed(view.windows)}

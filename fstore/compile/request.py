@@ -14,7 +14,7 @@ from fstore.compile.references import (
     source_named,
     view_named,
 )
-from fstore.compile.types import find_column, is_clock, is_key
+from fstore.compile.types import find_column, holds_floats, is_clock, is_key
 from fstore.compile.window_types import check_windows
 from fstore.definitions import (
     Column,
@@ -202,6 +202,9 @@ _NO_KEY = (
     "writes equal values in many forms (30 days, a month): cast it in the model, to VARCHAR or to "
     "seconds"
 )
+_FLOATS_WITHIN = (
+    "writes equal values in two forms (0.0 and -0.0): name its parts as columns of the model"
+)
 
 
 def check_declared(view: FeatureView, columns: tuple[Column, ...]) -> None:
@@ -225,6 +228,14 @@ def check_declared(view: FeatureView, columns: tuple[Column, ...]) -> None:
         key = find_column(columns, name)
         if key is not None and not is_key(key.type):
             raise WrongTypeError(view.reference, view.file, key.name, "join key", key.type, _NO_KEY)
+    for name in view.event_key:
+        part = find_column(columns, name)
+        assert part is not None, "declared columns are there"
+        if not is_key(part.type) or holds_floats(part.type):
+            reason = _FLOATS_WITHIN if is_key(part.type) else _NO_KEY
+            raise WrongTypeError(
+                view.reference, view.file, part.name, "event_key", part.type, reason
+            )
     check_windows(view, columns)
 
 

@@ -33,6 +33,25 @@ def is_key(type_name: str) -> bool:
     return re.search(r"\bINTERVAL\b", _QUOTED.sub("", type_name)) is None
 
 
+def is_nested(type_name: str) -> bool:
+    """Whether values of this type hold others.
+
+    >>> is_nested("DOUBLE[3]"), is_nested("STRUCT(a INTEGER)"), is_nested("ENUM('a[]')")
+    (True, True, False)
+    """
+    return type_name.endswith("]") or type_name.startswith(("STRUCT(", "MAP(", "UNION("))
+
+
+def holds_floats(type_name: str) -> bool:
+    """Whether there are floats within the values of a nested type.
+
+    >>> holds_floats("STRUCT(a DOUBLE)"), holds_floats('STRUCT("DOUBLE" INTEGER)')
+    (True, False)
+    """
+    words = _QUOTED.sub("", type_name)
+    return is_nested(type_name) and re.search(r"\b(FLOAT|DOUBLE)\b", words) is not None
+
+
 def family(type_name: str) -> str:
     """Return the kind of value: types of one family compare with each other, others do not.
 

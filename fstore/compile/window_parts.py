@@ -15,7 +15,7 @@ from sqlglot import exp
 from fstore.compile.find import ROW
 from fstore.compile.sql import quoted, row_count
 from fstore.compile.types import FLOATS, find_column, unused
-from fstore.compile.window_types import aggregated, window_type
+from fstore.compile.window_types import aggregated, sum_beyond, window_type
 from fstore.definitions import Column, FeatureView, WindowFeature
 
 BAND = "band"  # the alias of a band
@@ -143,10 +143,7 @@ class Parts:
         overflows = exp.and_(
             fits.copy().is_(exp.null()), total.copy().is_(exp.null()).not_(), copy=False
         )
-        sentence = (
-            f"{self.view.reference}:{feature.name} is a sum of {feature.column} that leaves the 64 "
-            f"bits of BIGINT: cast {feature.column} to DOUBLE in {self.view.file}"
-        )
+        sentence = sum_beyond(self.view, feature, self.columns)
         failed = exp.Anonymous(this="ERROR", expressions=[exp.Literal.string(sentence)])
         return exp.Case().when(overflows, failed).else_(fits)
 

@@ -9,12 +9,15 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from fstore.compile.types import FLOATS, INTEGERS, find_column
+from fstore.compile.types import FLOATS, INTEGERS, find_column, is_nested
 from fstore.definitions import Column, FeatureView, WindowFeature
 from fstore.errors import DeclarationError, Problem, did_you_mean, listed
 
 COUNTS = ("count", "approx_count_distinct")  # 0 over an empty window, where all others are NULL
 OF_NUMBERS = ("sum", "avg", "stddev")
+EXTREMES = ("min", "max")
+# Of which values that look different are equal, or whose bytes order otherwise.
+_WITHOUT_ORDER = frozenset({"INTERVAL", "BIT", "TIME WITH TIME ZONE"})
 # Functions that say different things of one event at different times.
 _UNSTEADY = frozenset(
     [
@@ -58,6 +61,16 @@ def window_type(feature: WindowFeature, columns: tuple[Column, ...]) -> str:
         scale = given.removesuffix(")").rpartition(",")[2].strip()
         return f"DECIMAL(38,{scale})"
     return "DOUBLE" if given in FLOATS else "BIGINT"
+
+
+def sum_beyond(view: FeatureView, feature: WindowFeature, columns: tuple[Column, ...]) -> str:
+    """Return what is said of a sum that :func:`window_type` cannot hold."""
+    kind = window_type(feature, columns)
+    holds = "64 bits of BIGINT" if kind == "BIGINT" else f"38 digits of {kind}"
+    return (
+        f"{view.reference}:{feature.name} is a sum of {feature.column} that leaves the {holds}: "
+        f"cast {feature.column} to DOUBLE in {view.file}"
+    )
 
 
 def feature_type(view: FeatureView, columns: tuple[Column, ...], name: str) -> str:
@@ -137,9 +150,17 @@ def _problems(view: FeatureView, columns: tuple[Column, ...]) -> tuple[Problem, 
 
 
 def _wrong_type(feature: WindowFeature, columns: tuple[Column, ...]) -> Iterator[str]:
-    if feature.function not in OF_NUMBERS:
+    if feature.function not in (*OF_NUMBERS, *EXTREMES):
         return
     column = aggregated(feature, columns)
+    if feature.function in EXTREMES:
+        if is_nested(column.type) or column.type in _WITHOUT_ORDER:
+            yield (
+                f"{feature.name} is the {feature.function} of {column.name}, which is "
+                f"{column.type}: {feature.function} needs a number, a time, text or another single "
+                "value that has one order; take such a part of it in the model"
+            )
+        return
     is_number = column.type in INTEGERS | FLOATS or column.type.startswith("DECIMAL")
     if is_number or (feature.function == "sum" and column.type == "BOOLEAN"):
         return

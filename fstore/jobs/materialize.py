@@ -33,11 +33,13 @@ from fstore.errors import (
     RequestError,
     listed,
 )
+from fstore.jobs.conditions import naming_conditions
 from fstore.jobs.on_demand import published
 from fstore.offline.progress import run
 from fstore.offline.sizes import stored
 from fstore.offline.stream import Connection, Stream
 from fstore.offline.warehouse import check_conditions, describe, open_warehouse
+from fstore.online.cells import check_kept
 from fstore.online.duckdb_store import DuckDBStore
 from fstore.online.generation import Catalog, Published
 from fstore.online.protocol import Batch, OnlineStore, Writer
@@ -194,19 +196,21 @@ def _write(
         computed = stored(connection, select_all(view.relation)) is None
         query = latest(view, columns, as_of, computed=computed)
         streams = [Stream(connection, render(query), name)]
+        rows = streams[0].reader
+        check_kept(view, columns, rows.schema)
 
         def start_events() -> pa.RecordBatchReader:
             streams.append(Stream(connection, render(events(view, columns, as_of)), name))
             return streams[-1].reader
 
         of_events = start_events if view.windows else None
-        rows = streams[0].reader
         try:
             return writer.write(Batch(view, columns, rows, as_of, keep_absent, of_events))
         except FstoreError as error:
             raise streams[-1].failure or error from error
 
-    published = run(view.reference, write, connection, writer)
+    with naming_conditions(connection, view, columns):
+        published = run(view.reference, write, connection, writer)
     return MaterializedView(
         view=view.reference,
         rows=published.rows,

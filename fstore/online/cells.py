@@ -15,6 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from fstore.compile.types import find_column
+from fstore.definitions import Column, FeatureView
+from fstore.errors import WrongTypeError
 from fstore.online.values import HUGE, arrow_types, clamped_day, time_reader, to_python
 
 _NUMBERS = {
@@ -58,6 +61,29 @@ def codec_of(kind: str) -> Codec:
     return Codec(None, partial(_serialized, arrow), partial(_deserialized, arrow, kind))
 
 
+def check_kept(view: FeatureView, columns: tuple[Column, ...], schema: pa.Schema) -> None:
+    """Raise WrongTypeError for a column about to be published that cannot be kept.
+
+    Of an array DuckDB does not take ENUMs back from Arrow; of a union Arrow makes no text of them.
+    """
+    for field in schema:
+        column = find_column(columns, field.name)
+        if column is not None and _has_enum_within(field.type, apart=False):
+            reason = "cannot be kept online: cast the ENUM within it to VARCHAR in the model"
+            raise WrongTypeError(
+                view.reference, view.file, column.name, "column", column.type, reason
+            )
+
+
+def _has_enum_within(kind: pa.DataType, *, apart: bool) -> bool:
+    """Whether there is an ENUM in an array or a union; ``apart``: the type is within one."""
+    if pa.types.is_dictionary(kind):
+        return apart
+    apart = apart or pa.types.is_fixed_size_list(kind) or pa.types.is_union(kind)
+    inner = (kind.field(place).type for place in range(kind.num_fields))
+    return any(_has_enum_within(each, apart=apart) for each in inner)
+
+
 def _as_text(cells: pa.Array) -> pa.Array:
     return cells.cast(pa.large_string())
 
@@ -69,6 +95,7 @@ def _decimal(text: bytes) -> Decimal:
 def _serialized(kind: pa.DataType, cells: pa.Array) -> pa.Array:
     """Return each cell as the body of an Arrow record batch of one row."""
     schema = pa.schema([("cell", kind)])
+    cells = cells.cast(kind)  # its ENUMs to text
     bodies = [
         pa.record_batch([cells.slice(place, 1)], schema).serialize().to_pybytes()
         if cell.is_valid

@@ -11,7 +11,7 @@ from fstore.errors import EntityRowsError
 from fstore.online.chosen import Cells
 from fstore.online.fields import field_reader
 from fstore.online.instants import moment
-from fstore.online.keys import NotAKeyError
+from fstore.online.keys import NotAKeyError, shown
 from fstore.online.on_demand import Evaluator, evaluator
 from fstore.online.rows import EntityRows
 
@@ -97,7 +97,7 @@ def _field(rows: EntityRows, found: Computed, place: int) -> Sequence[Any]:
             read(value)
         except NotAKeyError as reason:
             raise EntityRowsError(
-                f"{rows.called}[{number}]: {field.name} is {value!r}, and the request field "
+                f"{rows.called}[{number}]: {field.name} is {shown(value)}, and the request field "
                 f"{field.name} of {found.name} is {field.type}: {reason}."
             ) from None
     raise AssertionError("one of the values was refused")

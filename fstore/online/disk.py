@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def put(descriptor: int, content: bytes, at: int) -> None:
+def put(descriptor: int, content: bytes | memoryview, at: int) -> None:
     """Write all of ``content`` at an offset of an open file."""
     view = memoryview(content)
     while view:

@@ -37,7 +37,7 @@ from fstore.online.lock import locked
 from fstore.online.notices import noticed
 from fstore.online.protocol import Batch
 from fstore.online.pushes import PushLog
-from fstore.online.succession import is_of_same_columns, succession
+from fstore.online.succession import goes_on, succession
 
 
 @contextmanager
@@ -125,7 +125,7 @@ class FileWriter:
     def _previous(self, batch: Batch) -> tuple[Path | None, pa.Table]:
         """Return the current file of the view, if it holds the same columns; and deleted keys."""
         reference = batch.view.reference
-        if self.current is None or not is_of_same_columns(self.current, batch):
+        if self.current is None or not goes_on(self.current, batch):
             return None, pa.table({})
         before = self.current.registry.views_by_reference[reference]
         published = self.current.catalog.views[reference]

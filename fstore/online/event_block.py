@@ -24,15 +24,16 @@ from fstore.online.event_layout import CHUNK, FAN, LEVELS, EventLayout
 from fstore.online.event_levels import MeasureWriter, suffix_cells
 from fstore.online.event_tiles import Tiles, tiled
 from fstore.online.event_tiles import part_of as tiles_of
+from fstore.online.event_widths import extremes, wide_measures, wide_tiles
 from fstore.online.measures import REDUCE, Events, measured
 from fstore.online.records import NEVER
 from fstore.online.suffixes import suffixes
 
-_MAGIC, _FORMAT = b"fstoreev", 2
+_MAGIC, _FORMAT = b"fstoreev", 3
 _HEADER = struct.Struct("<8sIIQQQQ")
 _START = 64
 
-Put = Callable[[bytes, int], None]  # bytes, and where they go
+Put = Callable[[bytes | memoryview, int], None]  # bytes, and where they go
 # Entries on their way into a block, and at which of them a key begins.
 Chunk = tuple[Events | Tiles, np.ndarray]
 
@@ -59,26 +60,6 @@ def _places(layout: EventLayout, count: int) -> tuple[_Places, int]:
     return places, at
 
 
-def extremes(layout: EventLayout, events: Events) -> list[tuple[int, int]]:
-    """Return the least and the greatest of each value that is added as an integer; else zeros."""
-    found = []
-    for kind, cells in zip(layout.kinds, events.cells, strict=True):
-        exact = kind.number in ("integer", "decimal") and len(cells)
-        found.append((int(cells.min()), int(cells.max())) if exact else (0, 0))
-    return found
-
-
-def wide_measures(layout: EventLayout, count: int, ends: Sequence[tuple[int, int]]) -> int:
-    """Return a bit for each measure whose sums of many events may not fit 64 bits."""
-    wide = 0
-    for place, measure in enumerate(layout.measures):
-        if measure.sums and measure.value is not None:
-            largest = max(abs(end) for end in ends[measure.value])
-            if largest * min(count, FAN ** (LEVELS - 1)) >= 2**63:
-                wide |= 1 << place
-    return wide
-
-
 def write_block(
     layout: EventLayout, count: int, wide: int, chunks: Iterable[Chunk], put: Put
 ) -> int:
@@ -88,7 +69,7 @@ def write_block(
 
     def store(name: tuple[Any, ...], array: np.ndarray, at: int) -> None:
         dtype, offset, _ = places[name]
-        put(np.ascontiguousarray(array, dtype).tobytes(), offset + at * dtype.itemsize)
+        put(np.ascontiguousarray(array, dtype).view("u1").data, offset + at * dtype.itemsize)
 
     measures = MeasureWriter(layout, wide, store)
     for chunk, firsts in chunks:
@@ -156,7 +137,7 @@ def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> 
     for first, end in zip(firsts, ends, strict=True):
         count = end - first
         if count >= FAN or has_heap or wide:
-            yield packed(layout, part_of(events, first, end))
+            yield bytes(packed(layout, part_of(events, first, end)))
             continue
         places, length = _places(layout, count)
         content = bytearray(length)
@@ -173,30 +154,26 @@ def packed_apart(layout: EventLayout, events: Events, firsts: Sequence[int]) -> 
         yield bytes(content)
 
 
-def packed(layout: EventLayout, events: Events | Tiles) -> bytes:
+def packed(layout: EventLayout, events: Events | Tiles) -> bytearray:
     """Return a block of these events."""
     if layout.tile is not None and not isinstance(events, Tiles):
         events = tiled(layout, events, (), NEVER)[0]
     count = len(events.events)
-    content = bytearray()
+    content = bytearray(_places(layout, count)[1])
 
-    def put(part: bytes, offset: int) -> None:
-        end = offset + len(part)
-        if len(content) < end:
-            content.extend(bytes(end - len(content)))
-        content[offset:end] = part
+    def put(part: bytes | memoryview, offset: int) -> None:
+        content[offset : offset + len(part)] = part  # a heap's comes behind all else
 
     at = range(0, max(count, 1), CHUNK)
-    wide = 0
     if isinstance(events, Tiles):
+        wide = wide_tiles(events)
         parts: list[Any] = [tiles_of(events, first, first + CHUNK) for first in at]
     else:
         wide = wide_measures(layout, count, extremes(layout, events))
         parts = [part_of(events, first, first + CHUNK) for first in at]
     firsts = [np.zeros(1, np.int64), *[np.zeros(0, np.int64)] * (len(parts) - 1)]
-    length = write_block(layout, count, wide, zip(parts, firsts, strict=True), put)
-    content.extend(bytes(length - len(content)))
-    return bytes(content)
+    write_block(layout, count, wide, zip(parts, firsts, strict=True), put)
+    return content
 
 
 def part_of(events: Events, first: int, end: int) -> Events:

@@ -26,6 +26,7 @@ from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_rows import Keyed, counted, stored_events
 from fstore.online.event_tiles import Tiles, joined, tiled
 from fstore.online.event_tiles import part_of as part_of_tiles
+from fstore.online.event_widths import wide_tiles
 from fstore.online.image import Image, image_in_memory, write_image
 from fstore.online.instants import micros
 from fstore.online.key_arrays import begins
@@ -141,7 +142,7 @@ def _write(
     chunks: Iterable[Keyed],
     descriptor: int,
 ) -> _Starts:
-    def write(part: bytes, at: int) -> None:
+    def write(part: bytes | memoryview, at: int) -> None:
         put(descriptor, part, at)
 
     starts = _Starts([], [], [])
@@ -152,7 +153,7 @@ def _write(
         parts = [*_tiles(chunks, layout, as_of, starts)]
         tiles = joined(parts) if parts else tiled(layout, nothing(layout), (), NEVER)[0]
         count = len(tiles.events)
-        length = write_block(layout, count, 0, _cut(tiles, starts), write)
+        length = write_block(layout, count, wide_tiles(tiles), _cut(tiles, starts), write)
     starts.end[:] = [count]
     os.ftruncate(descriptor, length)
     return starts

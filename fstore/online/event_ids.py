@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
+from fstore.compile.types import is_nested
 from fstore.online.event_values import ValueKind
 
 _NONE = np.uint64(0x9E3779B97F4A7C15)  # a NULL: versions without a key are of one event
@@ -30,7 +31,11 @@ def event_ids(
 
 
 def _parts(kind: ValueKind, cells: Any, nulls: np.ndarray) -> list[bytes]:
-    """Return each cell as bytes that tell where it ends."""
+    """Return each cell as bytes that tell where it ends, equal ones of equal cells."""
+    if kind.number == "float":
+        cells = np.where(np.isnan(cells), np.nan, cells + 0.0).astype(kind.dtype)
+    if is_nested(kind.type):  # whose bytes may differ under a NULL within
+        cells = [repr(kind.decode(cell)).encode() if cell else b"" for cell in cells]
     if kind.dtype is None:
         whole = [len(cell).to_bytes(4, "little") + cell for cell in cells]
     else:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fstore.online.event_layout import FAN, LEVELS, EventLayout
 from fstore.online.event_tiles import Tiles
-from fstore.online.measures import REDUCE, Events, measured
+from fstore.online.measures import REDUCE, Events, measured, unwarned
 from fstore.online.suffixes import SuffixWriter
 
 # Takes an array's name, some of its items, and the place of the first.
@@ -32,6 +32,7 @@ class MeasureWriter:
     def _suffixes(self) -> SuffixWriter:
         return SuffixWriter(self._store_suffixes)
 
+    @unwarned
     def add(self, chunk: Events | Tiles, done: int, firsts: np.ndarray) -> None:
         """Store what follows from a chunk, before which so many entries came.
 
@@ -66,6 +67,7 @@ class MeasureWriter:
     def _store_suffixes(self, of: tuple[str, int], found: np.ndarray, at: int) -> None:
         self.store(("suffixes", *of), suffix_cells(self.layout, *of, found), at)
 
+    @unwarned
     def finish(self) -> None:
         """Store the highest levels, of which an entry stands for many chunks; the last suffixes."""
         self._suffixes.finish()

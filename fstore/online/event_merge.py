@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ def pushed_events(layout: EventLayout, rows: Layout, pushes: Sequence[Version]) 
                 heaps, found["offset"].tolist(), found["length"].tolist(), strict=True
             )
         ]
-        return texts if kind.dtype is None else _numbers(kind, texts)
+        return texts if kind.dtype is None else kind.from_texts(texts)
 
     kinds = [kind_of(column.type) for column in layout.identity]
     keys = [cells(kind, column) for kind, column in zip(kinds, layout.identity, strict=True)]
@@ -59,13 +58,6 @@ def pushed_events(layout: EventLayout, rows: Layout, pushes: Sequence[Version]) 
             cells(kind_of("BOOLEAN"), column).astype("u1") & ~nulls(column) & 1
             for column in layout.flags
         ],
-    )
-
-
-def _numbers(kind: ValueKind, texts: Sequence[bytes]) -> np.ndarray:
-    """Return decimals, which rows hold as text, as the integers of their last digit."""
-    return np.array(
-        [int(Decimal(text.decode()).scaleb(kind.scale)) if text else 0 for text in texts], "<i8"
     )
 
 

@@ -14,14 +14,15 @@ from fstore.compile import keyvalue
 from fstore.compile.events import event_cells
 from fstore.definitions import Column, FeatureView
 from fstore.online.arrays import array_of, missing, numbers_of
-from fstore.online.event_block import wide_measures
 from fstore.online.event_ids import event_ids
 from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_values import kind_of
+from fstore.online.event_widths import wide_measures
 from fstore.online.key_arrays import keys_of
 from fstore.online.key_bytes import KeyCodec
 from fstore.online.measures import Events
 from fstore.online.records import NEVER
+from fstore.online.values import EXACT
 
 
 class Keyed(NamedTuple):
@@ -52,7 +53,7 @@ def counted(
 
 def _unscaled(end: Decimal | int | None, column: Column) -> int:
     if isinstance(end, Decimal):
-        return int(end.scaleb(kind_of(column.type).scale))
+        return int(EXACT.scaleb(end, kind_of(column.type).scale))
     return end or 0
 
 

@@ -7,6 +7,7 @@ pushed or becomes known.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import NamedTuple
 
 from fstore.definitions import FeatureView
@@ -42,6 +43,7 @@ class EventState:
         self.view, self.layout, self.rows = view, layout, rows
         self._merged: dict[bytes, _Merged] = {}
         self._kept = 0  # bytes
+        self._keeping = Lock()
         self._empty = EventBlock(packed(layout, nothing(layout)), layout)
 
     def place(
@@ -69,12 +71,17 @@ class EventState:
         """Keep a block for the next read, where the list of events is one that lasts."""
         if not isinstance(heard.events, list):
             return
-        before = self._merged.get(key)
-        self._kept += len(merged.block.content) - (len(before.block.content) if before else 0)
-        if self._kept > _KEPT_BYTES:
-            self._merged.clear()
-            self._kept = len(merged.block.content)
-        self._merged[key] = merged
+        with self._keeping:
+            self._let_go(key)
+            self._kept += len(merged.block.content)
+            self._merged[key] = merged
+            while self._kept > _KEPT_BYTES and len(self._merged) > 1:
+                self._let_go(next(iter(self._merged)))  # that was made least lately
+
+    def _let_go(self, key: bytes) -> None:
+        before = self._merged.pop(key, None)
+        if before is not None:
+            self._kept -= len(before.block.content)
 
     def _grown(self, before: _Merged | None, heard: Known, at: int) -> _Merged | None:
         """Return what was merged with what was pushed since; None where that is not all.

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fstore.errors import QueryError
 from fstore.online.event_layout import EventLayout
-from fstore.online.measures import REDUCE, Events, measured
+from fstore.online.measures import REDUCE, Events, measured, unwarned
 
 _FARTHEST = 2**62  # beyond it a time is an infinity, and in no tile
 
@@ -22,33 +21,33 @@ class Tiles(NamedTuple):
     lowest: Sequence[dict[str, np.ndarray]]
 
 
+@unwarned
 def tiled(
     layout: EventLayout, events: Events, firsts: Sequence[int], as_of: int
 ) -> tuple[Tiles, np.ndarray]:
     """Return events as tiles, and at which event each begins.
 
     ``firsts`` are where the events of each key begin. What is not over at ``as_of``, in
-    microseconds, stays as it is, each event an entry.
+    microseconds, stays as it is, each event an entry; so do the events of a hop that may add up
+    to more than 64 bits.
     """
     assert layout.tile is not None, "there are hops"
     times = events.events
     numbers = times // layout.tile
     over = (times < as_of - as_of % layout.tile) & (times > -_FARTHEST)
-    begins = np.ones(len(times), bool)
-    begins[1:] = (numbers[1:] != numbers[:-1]) | ~over[1:] | ~over[:-1]
-    begins[np.array(firsts, np.int64)] = True
-    starts = np.flatnonzero(begins)
+    found = [measured(layout, events, place) for place in range(len(layout.measures))]
+    starts = _starts(numbers, over, firsts)
+    too_much = _beyond_64_bits([levels["sums"] for _, levels in found if "sums" in levels], starts)
+    if too_much.any():
+        over &= ~np.repeat(too_much, np.diff(starts, append=len(times)))
+        starts = _starts(numbers, over, firsts)
     counts, lowest = [], []
-    for place, measure in enumerate(layout.measures):
-        each, levels = measured(layout, events, place)
+    for each, levels in found:
         one = np.ones(len(times), np.int64) if each is None else each.astype(np.int64)
         counts.append(_reduced(np.add, one, starts))
         lowest.append(
             {name: _reduced(REDUCE[name], level, starts) for name, level in levels.items()}
         )
-        sums = levels.get("sums")
-        if sums is not None and sums.dtype.kind == "i":
-            _check(layout, measure.value, _reduced(np.add, np.abs(sums.astype("<f8")), starts))
     at = np.where(over[starts], numbers[starts] * layout.tile, times[starts])
     return Tiles(at, counts, lowest), starts
 
@@ -60,13 +59,21 @@ def _reduced(function: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.n
     return found
 
 
-def _check(layout: EventLayout, value: int | None, sizes: np.ndarray) -> None:
-    """Raise QueryError where the events of one hop add up to more than 64 bits hold."""
-    if value is not None and len(sizes) and sizes.max() >= 2.0**62:
-        raise QueryError(
-            f"The values of {layout.values[value].name} within one hop add up to more than a "
-            "BIGINT holds: cast the column to DOUBLE, or give the view an event_key."
-        )
+def _starts(numbers: np.ndarray, over: np.ndarray, firsts: Sequence[int]) -> np.ndarray:
+    """Return at which events an entry begins: each hop that is over, each other event."""
+    begins = np.ones(len(numbers), bool)
+    begins[1:] = (numbers[1:] != numbers[:-1]) | ~over[1:] | ~over[:-1]
+    begins[np.array(firsts, np.int64)] = True
+    return np.flatnonzero(begins)
+
+
+def _beyond_64_bits(sums: Sequence[np.ndarray], starts: np.ndarray) -> np.ndarray:
+    """Return which entries may add up to more than 64 bits hold."""
+    found = np.zeros(len(starts), bool)
+    for each in sums:
+        if each.dtype.kind == "i":
+            found |= _reduced(np.add, np.abs(each.astype("<f8")), starts) >= 2.0**62
+    return found
 
 
 def joined(parts: Sequence[Tiles]) -> Tiles:

@@ -1,26 +1,29 @@
 """The values that windows aggregate: as numbers in arrays where they can be, else as bytes.
 
 Numbers are added as integers or doubles, decimals as integers of their last digit. What can be
-ordered by an integer is: of a double the bits, turned so that they order as DuckDB orders doubles.
+ordered by an integer is: of a double the bits, turned so that they order as DuckDB orders doubles,
+of an ENUM the position of the text.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fstore.compile.types import INTEGERS, WIDE
 from fstore.online.arrays import array_of, missing
 from fstore.online.cells import codec_of
-from fstore.online.values import HUGE
+from fstore.online.enums import members_of
+from fstore.online.values import EXACT, HUGE
 
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _WHOLE = np.int64(2**63 - 1)
@@ -39,6 +42,12 @@ class ValueKind:
     scale: int
     decode: Callable[[Any], Any]  # from a number or bytes to the Python value
     encode: Callable[[pa.Array], Any]  # to an array of dtype, 0 under a NULL; or to bytes
+    number_of: Callable[[bytes], int] = int  # of the text that a row holds; only with a dtype
+
+    def from_texts(self, texts: Sequence[bytes]) -> np.ndarray:
+        """Return what rows hold as text, empty under a NULL, as an array of dtype."""
+        assert self.dtype is not None, "what is kept as bytes stays text"
+        return np.array([self.number_of(text) for text in texts], self.dtype)
 
     def as_sums(self, cells: np.ndarray) -> np.ndarray:
         """Return cells as what is added: int64, or doubles."""
@@ -71,7 +80,18 @@ class ValueKind:
 
     def from_sum(self, value: Any) -> Any:
         """Return the Python value of a sum of what :meth:`as_sums` gave."""
-        return Decimal(value).scaleb(-self.scale) if self.number == "decimal" else value
+        return EXACT.scaleb(value, -self.scale) if self.number == "decimal" else value
+
+    @cached_property
+    def bounds_of_sums(self) -> tuple[int, int] | None:
+        """What the sums that their type holds lie between; None of doubles, which hold all."""
+        if self.number == "float":
+            return None
+        found = _DECIMAL.fullmatch(self.type)
+        if found is None:
+            return -(2**63) - 1, 2**63
+        beyond: int = 10 ** (38 - int(found[2]))
+        return -beyond, beyond
 
     def as_double(self, value: Any) -> float:
         """Return a sum of what :meth:`as_sums` gave as a double."""
@@ -85,9 +105,22 @@ def kind_of(kind: str) -> ValueKind:
     found = _DECIMAL.fullmatch(kind)
     if found and int(found[1]) <= 18:
         scale = int(found[2])
-        unscaled = partial(_unscaled, scale)
+        unscaled, of_text = partial(_unscaled, scale), partial(_unscaled_text, scale)
         decode = partial(_scaled, scale)
-        return ValueKind(kind, np.dtype("<i8"), "decimal", True, scale, decode, unscaled)
+        return ValueKind(kind, np.dtype("<i8"), "decimal", True, scale, decode, unscaled, of_text)
+    if members := members_of(kind):
+        places = {member.encode(): place for place, member in enumerate(members)}
+        positions = partial(_positions, pa.array(members, pa.string()))
+        return ValueKind(
+            kind,
+            np.dtype("<u4"),
+            None,
+            True,
+            0,
+            members.__getitem__,
+            positions,
+            lambda text: places.get(text, 0),
+        )
     if codec.code is None:
         as_is: Callable[[Any], Any] = codec.decode or bytes
         return ValueKind(kind, None, None, False, 0, as_is, partial(_bytes, codec.encode))
@@ -108,7 +141,7 @@ def _same(value: Any) -> Any:
 
 
 def _scaled(scale: int, value: int) -> Decimal:
-    return Decimal(value).scaleb(-scale)
+    return EXACT.scaleb(value, -scale)
 
 
 def _numbers(
@@ -124,6 +157,15 @@ def _unscaled(scale: int, cells: pa.Array) -> np.ndarray:
     if wide.null_count:
         words[missing(wide)] = 0
     return words
+
+
+def _unscaled_text(scale: int, text: bytes) -> int:
+    return int(EXACT.scaleb(Decimal(text.decode() or 0), scale))
+
+
+def _positions(members: pa.Array, cells: pa.Array) -> np.ndarray:
+    """Return where in its ENUM each text is."""
+    return array_of(pc.index_in(cells.cast(members.type), members)).astype("<u4")
 
 
 def _bytes(encode: Callable[[pa.Array], pa.Array], cells: pa.Array) -> list[bytes]:

@@ -16,6 +16,7 @@ from typing import Any
 from fstore.compile.steps import INT_RANGES
 from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.rounding import half_away
+from fstore.online.values import EXACT
 
 _RANGES = INT_RANGES | {"HUGEINT": (-(2**127), 2**127 - 1), "UHUGEINT": (0, 2**128 - 1)}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
@@ -86,7 +87,7 @@ def _decimal(read: Callable[[Any], Any], width: int, scale: int) -> Callable[[An
             return None
         try:
             if isinstance(value, float):  # the engine rounds what it is, not what it is shown as
-                found = Decimal(int(half_away(value * power))).scaleb(-scale)
+                found = EXACT.scaleb(int(half_away(value * power)), -scale)
             return found.quantize(unit, context=context)
         except (InvalidOperation, OverflowError):
             raise NotAKeyError(

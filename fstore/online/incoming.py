@@ -18,7 +18,7 @@ from fstore.definitions import Column, FeatureView
 from fstore.errors import EntityRowsError, RequestError, did_you_mean, listed
 from fstore.online import in_memory
 from fstore.online.entries import DELETE, PUSH, Entry
-from fstore.online.keys import KeyType, NotAKeyError
+from fstore.online.keys import KeyType, NotAKeyError, shown
 from fstore.online.pushed_cells import NotTakenError, cells_of, same_cells
 from fstore.online.records import ALWAYS, NEVER, Layout, Rows
 from fstore.online.rows import EntityRows
@@ -218,7 +218,7 @@ def _refused(
     view: FeatureView, column: Column, place: int, value: Any, reason: Exception
 ) -> EntityRowsError:
     return EntityRowsError(
-        f"rows[{place}]: {column.name} is {value!r}, and {column.name} of {view.reference} is "
+        f"rows[{place}]: {column.name} is {shown(value)}, and {column.name} of {view.reference} is "
         f"{column.type}: {reason}."
     )
 

@@ -55,7 +55,8 @@ def _blocks(
         return
     for first, end in pairwise([*firsts, len(events.events)]):
         own = part_of(events, first, end)
-        yield packed(layout, tiled(layout, own, (0,), micros(as_of.astimezone(UTC)))[0])
+        tiles, _ = tiled(layout, own, (0,), micros(as_of.astimezone(UTC)))
+        yield bytes(packed(layout, tiles))
 
 
 def _joined(one: Keyed, two: Keyed) -> Keyed:

@@ -18,11 +18,20 @@ from typing import Any
 
 from fstore.compile.types import FLOATS, INTEGERS, ZONED, is_clock
 
+_SHOWN = 200  # characters of a value
 _WHOLE = re.compile(r"\s*[+-]?\d{1,50}\s*")
 
 
 class NotAKeyError(ValueError):
     """The value cannot be a key of this type; the text says what can."""
+
+
+def shown(value: Any) -> str:
+    """Return a caller's value as an error shows it: of a long one how it begins."""
+    if isinstance(value, int) and value.bit_length() > 500:  # Python itself writes only so many
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,9 @@ def _float(value: Any) -> float | None:
     if isinstance(value, int | float | Decimal | str) and not isinstance(value, bool):
         try:
             number = float(value)
-        except (ValueError, OverflowError):
+        except OverflowError:
+            raise NotAKeyError("give a number that a DOUBLE can hold") from None
+        except ValueError:
             pass
         else:
             return None if number != number else number

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
+import numpy as np
+
 from fstore.definitions import FeatureView
 from fstore.online.chosen import Cells
 from fstore.online.gather import gatherer
@@ -60,12 +62,19 @@ def index_lookup(
         )
         if ttl is not None:
             others |= events < at - ttl
+        unknown = numbers < 0  # which are nowhere: there is nothing to look at
         if pushed:
-            others |= [key in pushed for key in keys]
-        places = others.nonzero()[0].tolist()
+            told = np.array([key in pushed for key in keys])
+            others, unknown = others | told, unknown & ~told
+        if unknown.all():
+            return [[None] * len(keys) for _ in cells.missing]
+        places = (others & ~unknown).nonzero()[0].tolist()
         if 2 * len(places) > len(keys):
             return one_by_one(keys, map(offset_of, numbers.tolist()), at)
         found = cells.columns(records, content, others)
+        for place in unknown.nonzero()[0].tolist():
+            for column in found:
+                column[place] = None
         for place in places:
             said = heard(keys[place]) if pushed else None
             seen = see(offset_of(numbers.item(place)), content, said, at)

@@ -24,6 +24,10 @@ class Events(NamedTuple):
     flags: Sequence[np.ndarray]
 
 
+# Doubles that add up to more than one holds are an infinity, as in DuckDB, and nothing to warn of.
+unwarned = np.errstate(over="ignore", invalid="ignore")
+
+
 def measured(
     layout: EventLayout, events: Events, place: int
 ) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:

@@ -28,7 +28,7 @@ from fstore.online.postgres_server import BATCH, PostgresServer, copied, stateme
 from fstore.online.protocol import Batch
 from fstore.online.records import Layout
 from fstore.online.spool import Spool
-from fstore.online.succession import is_of_same_columns, layouts, succession
+from fstore.online.succession import goes_on, layouts, succession
 from fstore.online.window_joins import event_state, unpublished
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class PostgresWriter:
 
     def _keep_absent(self, batch: Batch, table: str, layout: Layout) -> int:
         """Copy the published rows of keys that are not there; return how many."""
-        if self.current is None or not is_of_same_columns(self.current, batch):
+        if self.current is None or not goes_on(self.current, batch):
             return 0
         before = self.current.catalog.views[batch.view.reference].file
         absent = "SELECT FROM {rows} AS new WHERE new.key = old.key"

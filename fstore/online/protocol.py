@@ -89,7 +89,8 @@ class Generation(Protocol):
 class Batch:
     """The rows of one view, to be published: what the generation query gave as of ``as_of``.
 
-    With ``keep_absent``, the keys that only the current generation holds stay as they are there.
+    With ``keep_absent``, the keys that only the current generation holds stay as they are there, if
+    it holds all that is kept of a key now.
     ``events`` starts the events query once the rows are taken; None where the rows are no events.
     """
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NoReturn
 
 import duckdb
@@ -18,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fstore.compile.handed import for_storage
-from fstore.compile.keyvalue import cast_of, enum_members
+from fstore.compile.keyvalue import cast_of
 from fstore.online import in_memory
+from fstore.online.enums import members_of
 from fstore.online.keys import NotAKeyError
 from fstore.online.pushed_values import Reader, reader_of
 from fstore.online.values import HUGE, WELL_KNOWN, arrow_types, to_arrow
@@ -164,9 +164,8 @@ def _check_texts(kind: str, arrow: pa.DataType, cells: pa.Array, values: Sequenc
 
 
 def _converts(kind: str, cells: pa.Array) -> bool:
-    members = _members(kind)
-    if members is not None:
-        return members.issuperset(pc.unique(cells).to_pylist())
+    if members := members_of(kind):
+        return {*members, None}.issuperset(pc.unique(cells).to_pylist())
     try:
         in_memory.many(cast_of(kind), "given", pa.table({"value": cells}))
     except duckdb.Error:
@@ -174,18 +173,9 @@ def _converts(kind: str, cells: pa.Array) -> bool:
     return True
 
 
-@lru_cache(maxsize=256)
-def _members(kind: str) -> frozenset[str | None] | None:
-    """Return what an ENUM holds, and NULL; None for any other type."""
-    if not kind.startswith("ENUM(") or kind.endswith("]"):
-        return None
-    (members,) = in_memory.one(enum_members(kind), ())
-    return frozenset((*members, None))
-
-
 def _text_wanted(kind: str) -> str:
-    if (members := _members(kind)) is not None:
-        shown = sorted(each for each in members if each is not None)
+    if members := members_of(kind):
+        shown = sorted(members)
         return f"give one of {', '.join(shown[:10])}{', ...' if len(shown) > 10 else ''}"
     if kind == "JSON":
         return "give JSON as text"

@@ -33,7 +33,7 @@ from fstore.online.chosen import Cells
 from fstore.online.computation import Computation, computation
 from fstore.online.instants import micros
 from fstore.online.key_bytes import KeyCodec
-from fstore.online.keys import KeyType, NotAKeyError
+from fstore.online.keys import KeyType, NotAKeyError, shown
 from fstore.online.protocol import Generation, Lookups, OnlineStore, OutdatedError
 from fstore.online.records import Layout
 from fstore.online.response import OneRowResponse, OnlineResponse, Output, Outputs
@@ -196,7 +196,7 @@ def _read_values(given: Sequence[Any], join: Join, column: _KeyColumn) -> Sequen
             values.append(read(value))
         except NotAKeyError as reason:
             raise EntityRowsError(
-                f"entity_rows[{place}]: {column.column} is {value!r}, and the join key "
+                f"entity_rows[{place}]: {column.column} is {shown(value)}, and the join key "
                 f"{column.key} of {join.view.reference} is {column.kind.type}: {reason}."
             ) from None
     return values

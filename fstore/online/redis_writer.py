@@ -24,7 +24,7 @@ from fstore.online.redis_generation import EVENTS, ROWS, RedisGeneration
 from fstore.online.redis_server import BATCH, RedisServer
 from fstore.online.redis_turn import Turn
 from fstore.online.spool import Spool
-from fstore.online.succession import is_of_same_columns, layouts, succession
+from fstore.online.succession import goes_on, layouts, succession
 from fstore.online.window_joins import event_state, unpublished
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class RedisWriter:
 
     def _keep_absent(self, batch: Batch, name: str) -> tuple[int, int]:
         """Copy the published rows and events of keys that are not there; return how many."""
-        if self.current is None or not is_of_same_columns(self.current, batch):
+        if self.current is None or not goes_on(self.current, batch):
             return 0, 0
         layout = self.current.layouts[batch.view.reference]
         before = self.current.rows_name(batch.view.reference)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from fstore.compile.events import horizon
 from fstore.compile.latest import stored_columns
 from fstore.definitions import FeatureView, Registry
+from fstore.online.event_layout import EventLayout
 from fstore.online.generation import Catalog, Declared, Published
 from fstore.online.protocol import Batch, Generation
 from fstore.online.records import Layout
@@ -53,14 +55,28 @@ def layouts(catalog: Catalog, declared: Declared) -> dict[str, Layout]:
     }
 
 
-def is_of_same_columns(current: Generation, batch: Batch) -> bool:
-    """Whether the view is published with the columns that it is about to be published with."""
+def goes_on(current: Generation, batch: Batch) -> bool:
+    """Whether what is published of a view is what is about to be: of a key it may stay as it is.
+
+    That is, its columns are the same, and of its events all is kept that windows look at: a longer
+    one would be read from events of which the oldest are gone.
+    """
     reference = batch.view.reference
     if reference not in current.catalog.views:
         return False
     before = current.registry.views_by_reference[reference]
     held = stored_columns(before, current.columns[reference])
-    return held == stored_columns(batch.view, batch.columns)
+    if held != stored_columns(batch.view, batch.columns):
+        return False
+    if not batch.view.windows:
+        return True
+    if EventLayout.of(before, current.columns[reference]) != EventLayout.of(
+        batch.view, batch.columns
+    ):
+        return False
+    kept = horizon(before, current.catalog.views[reference].as_of)
+    needed = horizon(batch.view, batch.as_of)
+    return kept is None or (needed is not None and needed >= kept)
 
 
 def _one_latest(

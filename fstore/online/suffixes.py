@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fstore.online.measures import REDUCE
+from fstore.online.measures import REDUCE, unwarned
 
 # Events that a suffix has at most; the next ones of a key are in the next. Sums are as those of the
 # highest level, and a key of any size is written in little memory.
@@ -56,6 +56,7 @@ class SuffixWriter:
         self.store(name, found, begin)
 
 
+@unwarned
 def suffixes(reduce: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return of each value what it and those after it of its key come to.
 
@@ -69,6 +70,8 @@ def suffixes(reduce: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.nda
         for first in range(edges[place], edges[place + 1], REACH):
             end = min(first + REACH, int(edges[place + 1]))
             found[first:end] = reduce.accumulate(values[first:end][::-1])[::-1]
+    if (lengths >= _LONG).all():
+        return found
     # Of the short ones, all at once: what covers as many events as ``step`` is put to what begins
     # where it ends, so that it covers twice as many.
     left = np.repeat(edges[1:], lengths) - np.arange(len(values))  # events to the end of the key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Context
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from fstore.compile.keyvalue import typed_nulls
+
+# Decimals are computed with by this: Python's own context rounds to 28 digits. Those that there are
+# in a window, each of 38 digits, add up to fewer.
+EXACT = Context(prec=100)
 
 # A UHUGEINT is handed over as a HUGEINT.
 HUGE_RANGE = {"HUGEINT": (-(2**127), 2**127 - 1), "UHUGEINT": (0, 2**127 - 1)}
@@ -149,7 +154,11 @@ WELL_KNOWN = {
 
 
 def arrow_types(kinds: tuple[str, ...]) -> tuple[pa.DataType, ...]:
-    """Return the Arrow types as which DuckDB hands over columns of these types."""
+    """Return the Arrow types as which DuckDB hands over columns of these types.
+
+    But for an ENUM within another type, which is text: Arrow's messages and Python's values of such
+    a type have no dictionary.
+    """
     if all(kind in WELL_KNOWN for kind in kinds):
         return tuple(WELL_KNOWN[kind] for kind in kinds)
     return asked_arrow_types(kinds)
@@ -160,4 +169,20 @@ def asked_arrow_types(kinds: tuple[str, ...]) -> tuple[pa.DataType, ...]:
     """Return what DuckDB says when it is asked for :func:`arrow_types`."""
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return tuple(connection.sql(typed_nulls(kinds)).to_arrow_table().schema.types)
+        found = connection.sql(typed_nulls(kinds)).to_arrow_table().schema.types
+    return tuple(each if pa.types.is_dictionary(each) else _with_text(each) for each in found)
+
+
+def _with_text(kind: pa.DataType) -> pa.DataType:
+    """Return a type with text in place of dictionaries."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_map(kind):
+        return pa.map_(_with_text(kind.key_type), _with_text(kind.item_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([each.with_type(_with_text(each.type)) for each in kind.fields])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_with_text(kind.value_type)))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_with_text(kind.value_type)), kind.list_size)
+    return kind

@@ -8,6 +8,8 @@ numpy, and what no array can hold (text, huge numbers) value by value.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,10 @@ from fstore.online import in_memory
 from fstore.online.event_block import EventBlock
 from fstore.online.event_layout import FAN, Measure
 from fstore.online.event_values import ValueKind
-from fstore.online.values import arrow_types, to_arrow
+from fstore.online.measures import unwarned
+from fstore.online.values import EXACT, arrow_types, to_arrow
 
-_BIGINT = range(-(2**63), 2**63)
-
+_NO_DECIMAL = Decimal(0)
 
 Reader = Callable[[int, int, list[Any]], None]  # appends a run's cells
 # Of the events [begin, end) of a block, so many count: (begin, end, valid).
@@ -34,13 +36,15 @@ def reader_of(
     block: EventBlock,
     place: tuple[int | None, int | None],
     features: Sequence[WindowFeature],
+    beyond: Callable[[WindowFeature], str],
     *,
     to_end: bool,
 ) -> Reader:
     """Return what appends features of a run, all of one measure: (begin, end, cells).
 
-    ``place`` are the places of the measure's column and condition. ``to_end``: the runs end with
-    the newest event of their key, and suffixes reach there from where they begin.
+    ``place`` are the places of the measure's column and condition. ``beyond`` says what is wrong
+    with a sum that its type cannot hold. ``to_end``: the runs end with the newest event of their
+    key, and suffixes reach there from where they begin.
     """
     measures = block.layout.measures
     number = next(n for n, each in enumerate(measures) if (each.value, each.flag) == place)
@@ -64,7 +68,7 @@ def reader_of(
     kind = block.layout.kinds[measure.value]
     functions = [
         (to_end and _of_suffix(block, number, measure, kind, each.function))
-        or _function(block, number, measure, kind, each)
+        or _function(block, number, measure, kind, each, beyond)
         for each in features
     ]
 
@@ -99,7 +103,12 @@ def _of_suffix(
 
 
 def _function(
-    block: EventBlock, number: int, measure: Measure, kind: ValueKind, feature: WindowFeature
+    block: EventBlock,
+    number: int,
+    measure: Measure,
+    kind: ValueKind,
+    feature: WindowFeature,
+    beyond: Callable[[WindowFeature], str],
 ) -> _Function:
     function = feature.function
     assert measure.value is not None, "without a column, events are counted"
@@ -110,7 +119,7 @@ def _function(
     if function in ("sum", "avg"):
         total = _total(block, number, measure, kind)
         if function == "sum":
-            return _sum(kind, feature.name, total)
+            return _sum(kind, total, lambda: beyond(feature))
         double = kind.as_double
         return lambda begin, end, valid: double(total(begin, end)) / valid if valid else None
     if function == "stddev":
@@ -127,16 +136,16 @@ def _function(
     return lambda begin, end, valid: pick(values(begin, end)) if valid else None
 
 
-def _sum(kind: ValueKind, name: str, added: Callable[[int, int], Any]) -> _Function:
-    turned, is_whole = kind.from_sum, kind.number != "float" and not kind.scale
+def _sum(kind: ValueKind, added: Callable[[int, int], Any], beyond: Callable[[], str]) -> _Function:
+    turned, bounds = kind.from_sum, kind.bounds_of_sums
 
     def summed(begin: int, end: int, valid: int) -> Any:
         if not valid:
             return None
-        total = added(begin, end)
-        if is_whole and isinstance(total, int) and total not in _BIGINT:
-            raise QueryError(f"{name} is {total}, which a BIGINT cannot hold.")
-        return turned(total)
+        total = turned(added(begin, end))
+        if bounds is not None and not bounds[0] < total < bounds[1]:
+            raise QueryError(f"{beyond()}.")
+        return total
 
     return summed
 
@@ -149,6 +158,8 @@ def _total(
         return over_levels(block.levels("sums", number), sum)
     assert measure.value is not None, "without a column, events are counted"
     values = _values(block, number, measure.value, kind)
+    if kind.type.startswith("DECIMAL"):
+        return lambda begin, end: reduce(EXACT.add, values(begin, end), _NO_DECIMAL)
     return lambda begin, end: sum(values(begin, end))
 
 
@@ -203,6 +214,7 @@ def _deviation(block: EventBlock, number: int, measure: Measure, kind: ValueKind
     assert measure.value is not None, "without a column, events are counted"
     values = _values(block, number, measure.value, kind)
 
+    @unwarned
     def deviation(begin: int, end: int, valid: int) -> float | None:
         if valid < 2:
             return None

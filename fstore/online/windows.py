@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any
 
-from fstore.compile.window_types import COUNTS
+from fstore.compile.window_types import COUNTS, sum_beyond
 from fstore.definitions import Column, FeatureView, WindowFeature
 from fstore.online.event_block import EventBlock
 from fstore.online.event_layout import measure_place
@@ -29,6 +30,7 @@ class WindowPlan:
     def __init__(
         self, view: FeatureView, columns: tuple[Column, ...], features: Sequence[str]
     ) -> None:
+        self._view, self._columns = view, columns
         asked = [view.windows_by_name[name] for name in features]
         windows: dict[tuple[int, int | None], dict[Any, list[WindowFeature]]] = {}
         for feature in asked:
@@ -51,6 +53,9 @@ class WindowPlan:
         self.empty: Cells = tuple(0 if each.function in COUNTS else None for each in asked)
         self.nothing: Cells = (None,) * len(asked)
 
+    def _beyond(self, feature: WindowFeature) -> str:
+        return sum_beyond(self._view, feature, self._columns)
+
     def bound(self, block: EventBlock) -> Read:
         """Return the function that reads the features from a block, prepared once."""
         known: Read | None = block.reads.get(self)
@@ -59,14 +64,26 @@ class WindowPlan:
         return known
 
     def _bound(self, block: EventBlock) -> Read:
+        # Another one over the same bytes: a block that was held by what it holds would go only when
+        # Python's collector comes by, which does not know how large it is.
+        block = EventBlock(block.content, block.layout)
         events = block.events
 
         def readers_of(measures: Any, *, to_end: bool) -> list[Reader]:
-            return [reader_of(block, place, some, to_end=to_end) for place, some in measures]
+            return [
+                reader_of(block, place, some, self._beyond, to_end=to_end)
+                for place, some in measures
+            ]
 
         windows = [
-            (width, hop, readers_of(measures, to_end=True), readers_of(measures, to_end=False))
-            for width, hop, measures in self._windows
+            # Few blocks that live until the next push are read anywhere but to the end.
+            (
+                width,
+                hop,
+                readers_of(some, to_end=True),
+                cache(partial(readers_of, some, to_end=False)),
+            )
+            for width, hop, some in self._windows
         ]
         ordered = self._places == list(range(len(self._places)))
         in_order = None if ordered else itemgetter(*self._places)
@@ -89,7 +106,7 @@ class WindowPlan:
                 begin = bisect_left(events, start, low, last)
                 if nested:
                     low = begin
-                for reader in to_end if begin >= reached else anywhere:
+                for reader in to_end if begin >= reached else anywhere():
                     reader(begin, last, cells)
             return tuple(cells) if in_order is None else in_order(cells)
 

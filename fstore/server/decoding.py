@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from fstore.definitions import Column, FeatureView
 from fstore.errors import EntityRowsError
+from fstore.online.keys import shown
 from fstore.online.values import arrow_types
 
 Read = Callable[[Any], Any]
@@ -57,7 +58,7 @@ def _one(view: FeatureView, name: str, kind: str | None, place: int, read: Read,
         return read(value)
     except ValueError as reason:
         raise EntityRowsError(
-            f"rows[{place}]: {name} is {value!r}, and {name} of {view.reference} is {kind}: "
+            f"rows[{place}]: {name} is {shown(value)}, and {name} of {view.reference} is {kind}: "
             f"{reason}."
         ) from None
 
