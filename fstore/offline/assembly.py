@@ -7,6 +7,7 @@ from functools import partial
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fstore.compile.training_set import TrainingSet
 from fstore.offline.progress import run
@@ -47,7 +48,7 @@ def in_order(table: pa.Table, count: int) -> pa.Table:
         return values
     rows = np.full(count, -1, np.int64)
     rows[places] = np.arange(len(places))
-    return values.take(pa.array(rows, mask=rows < 0))
+    return pc.take(values, pa.array(rows, mask=rows < 0), boundscheck=False)
 
 
 def _table(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
