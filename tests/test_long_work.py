@@ -55,7 +55,7 @@ def project(tmp_path: Path) -> Path:
 
 
 class OnlyExecutes:
-    """A connection that hands out no rows; it keeps what it ran."""
+    """A connection that hands out no rows but a count; it keeps what it ran."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection, self.ran = connection, []
@@ -63,6 +63,10 @@ class OnlyExecutes:
     def execute(self, sql: str) -> None:
         self.ran.append(sql)
         self.connection.execute(sql)
+
+    def fetchall(self) -> list[tuple[int]]:
+        ((count,),) = self.connection.fetchall()  # of the rows that were written
+        return [(count,)]
 
     def query_progress(self) -> float:
         return self.connection.query_progress()
