@@ -21,7 +21,7 @@ from fstore.online.records import NEVER, Layout
 from fstore.online.visible import Version, known_from
 from fstore.online.windows import Cells, WindowPlan
 
-_KEPT_BYTES = 64 * 2**20  # of blocks of pushed keys
+_KEPT_BYTES = 128 * 2**20  # of blocks of pushed keys
 
 # The events of a key: their block, where in it they begin and where they end.
 Place = tuple[EventBlock, int, int]
