@@ -140,12 +140,10 @@ def _http(part: Found) -> Iterator[str]:
             each["windows"]["p50"] - each["plain"]["p50"] for each in (single, part["cold"])
         )
         yield (
-            f"At one connection a window read takes {more:.0f} µs more than a plain one (p50): "
-            "beyond what the table above has in process, where nothing comes between two reads. "
+            f"At one connection a window read takes {more:.0f} µs more than a plain one (p50). "
             f"In process it is {cold:.0f} µs where 8 MB of other memory are read between two "
             "reads, so that the processor's caches hold something else. The last hour of a key is "
-            "often without events, too: its features are NULL, and the JSON of a column with a "
-            "NULL is made by itself."
+            "often without events, too: its features are NULL, which takes JSON of its own."
         )
     yield "Pushes of 1,000 rows as JSON, times as text, one connection:"
     rows = [
