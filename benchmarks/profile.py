@@ -40,16 +40,16 @@ def main(data: Path, views: str, spine: str, plan: str | None) -> None:
     taken = job.plans[features[0]].plan
     click.echo(f"{views}: {len(asked):,} spine rows, {taken}\n")
 
+    spent: Counter[tuple[str, str]] = Counter()
     with open_warehouse(job.project) as connection:
         put_spine(connection, job.spine_sql, job.registered)
-        part = job.training_set.parts[0].query
-        explained = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {part}").fetchall()
-    told = json.loads(explained[0][1])
-    spent: Counter[tuple[str, str]] = Counter()
-    for phase in ("planner", "optimizer", "physical_planner"):
-        spent["before the first row", phase] = told[phase]["total_time"]
-    for operator in told["operator"]:
-        _add(spent, operator, "the answer")
+        for part in job.training_set.parts:
+            analyze = f"EXPLAIN (ANALYZE, FORMAT json) {part.query}"
+            told = json.loads(connection.execute(analyze).fetchall()[0][1])
+            for phase in ("planner", "optimizer", "physical_planner"):
+                spent["before the first row", phase] += told[phase]["total_time"]
+            for operator in told["operator"]:
+                _add(spent, operator, "the answer")
     click.echo(f"{sum(spent.values()) * 1000:6.0f} ms of one core in all")
     for (step, operator), seconds in spent.most_common(12):
         click.echo(f"{seconds * 1000:6.0f} {step}: {operator.lower()}")

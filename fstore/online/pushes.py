@@ -100,10 +100,8 @@ class PushLog:
         return refused
 
     def _refused(self, entry: Entry) -> int:
-        if entry.kind == DELETE or entry.view not in self._views:
-            return 0
-        if entry.view not in self._deleted_from:
-            return 0
+        if entry.kind == DELETE or entry.view not in self._deleted_from:
+            return 0  # _deleted_from has views of this generation alone
         return self.known[entry.view].refused(entry)
 
     def _apply(self, entry: Entry) -> None:

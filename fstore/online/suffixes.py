@@ -39,8 +39,9 @@ class SuffixWriter:
         open_from = int(starts[-1]) if len(starts) else 0
         whole = open_from + (count - open_from) // REACH * REACH
         if whole:
-            self._store(name, begin, np.concatenate(held), whole, starts)
-            held = [np.concatenate(held)[whole:]]
+            values = np.concatenate(held)
+            self._store(name, begin, values, whole, starts)
+            held = [values[whole:]]
         self._open[name] = begin + whole, held
 
     def finish(self) -> None:

@@ -151,17 +151,15 @@ class _Rows:
         if run.of_numbers and self._count < _FEW:
             together = orjson.dumps(columns)[2:-2]
             nulls = together.count(b"null")
-            if nulls and self._count == 1 and nulls == columns.count((None,)):
-                # Of one row a NULL is a whole result, which ends in its own way.
-                missing = self._missing(b"\1")
-                missing.columns += nulls
+            # Of one row a NULL is a whole result, which ends in its own way.
+            if not nulls or (self._count == 1 and nulls == columns.count((None,))):
                 whole.columns += len(columns) - nulls
                 text = together.replace(b"],[", whole.text + _OPEN) + whole.text
-                parts += (_OPEN, text.replace(b"null" + whole.text, b"null" + missing.text))
-                return
-            if not nulls:
-                whole.columns += len(columns)
-                parts += (_OPEN, together.replace(b"],[", whole.text + _OPEN), whole.text)
+                if nulls:
+                    end = self._missing(b"\1")
+                    end.columns += nulls
+                    text = text.replace(b"null" + whole.text, b"null" + end.text)
+                parts += (_OPEN, text)
                 return
             texts = together.split(b"],[")
         else:
