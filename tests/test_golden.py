@@ -156,7 +156,7 @@ def compile_it(golden: Golden, connection: duckdb.DuckDBPyConnection) -> exp.Exp
         Spine(spine, "event_timestamp", None, passed),
         {join.name: taken for join in asked.joins},
         include_event_timestamps=request.get("include_event_timestamps", False),
-    )
+    ).in_order()
 
 
 def at(text: str) -> datetime:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from sqlglot import exp
 
@@ -45,6 +46,42 @@ def event_timestamp_name(join: Join | Computed) -> str:
     return f"{join.name}__event_timestamp"
 
 
+class PointInTime(NamedTuple):
+    """A training set as steps, what of them stands beside the spine, and the columns read of it."""
+
+    names: SpineNames
+    ctes: list[exp.CTE]
+    beside: Beside
+    values: list[exp.Expr]
+
+    def in_order(self) -> exp.Select:
+        """Return the columns, in the spine's order."""
+        names = self.names
+        query = self._of(self.values, from_spine(names), self.beside.joins(self.values))
+        query.set("order", exp.Order(expressions=[ascending(names.row, names.alias)]))
+        return query
+
+    def with_places(self) -> exp.Select:
+        """Return the place of each row in the spine, then the columns, in no order.
+
+        Spine rows that have nothing but NULL may be left out.
+        """
+        row, values = self.names.row, self.values
+        alone = self.beside.rows_alone(values)
+        if alone is not None:
+            return self._of([quoted(row, alone.alias), *values], alone, [])
+        place = quoted(row, self.names.alias)
+        return self._of([place, *values], from_spine(self.names), self.beside.joins(values))
+
+    def _of(
+        self, values: list[exp.Expr], source: exp.Expr, joins: Sequence[exp.Join]
+    ) -> exp.Select:
+        query = select(values, source)
+        query.set("with_", exp.With(expressions=self.ctes))
+        query.set("joins", list(joins))
+        return query
+
+
 def point_in_time(
     request: FeatureRequest,
     columns: Columns,
@@ -52,52 +89,13 @@ def point_in_time(
     plans: Mapping[str, Taken],
     *,
     include_event_timestamps: bool = False,
-) -> exp.Select:
+) -> PointInTime:
     """Compile the training set: the spine's passed columns, then the features as asked.
 
     ``plans`` says by the join's name how its winners are found. Each join becomes CTEs that end in
     ``<join>_rows``, the features by the place of the spine row, and each on-demand view some that
-    end in ``<view>_values``; the last SELECT puts them beside the spine, in its order.
+    end in ``<view>_values``; the last SELECT puts them beside the spine.
     """
-    names, ctes, beside, values = _steps(request, columns, spine, plans, include_event_timestamps)
-    query = select(values, from_spine(names))
-    query.set("with_", exp.With(expressions=ctes))
-    query.set("joins", beside.joins(values))
-    query.set("order", exp.Order(expressions=[ascending(names.row, names.alias)]))
-    return query
-
-
-def with_places(
-    request: FeatureRequest,
-    columns: Columns,
-    spine: Spine,
-    plans: Mapping[str, Taken],
-    *,
-    include_event_timestamps: bool = False,
-) -> exp.Select:
-    """Compile the same in no order: the place of each row in the spine, then the columns.
-
-    Spine rows that have nothing but NULL may be left out.
-    """
-    names, ctes, beside, values = _steps(request, columns, spine, plans, include_event_timestamps)
-    alone = beside.rows_alone(values)
-    if alone is None:
-        query = select([quoted(names.row, names.alias), *values], from_spine(names))
-        query.set("joins", beside.joins(values))
-    else:
-        query = select([quoted(names.row, alone.alias), *values], alone)
-    query.set("with_", exp.With(expressions=ctes))
-    return query
-
-
-def _steps(
-    request: FeatureRequest,
-    columns: Columns,
-    spine: Spine,
-    plans: Mapping[str, Taken],
-    include_event_timestamps: bool,
-) -> tuple[SpineNames, list[exp.CTE], Beside, list[exp.Expr]]:
-    """Return the CTEs, what of them stands beside the spine, and the columns as values of that."""
     names = SpineNames.of((*request.joins, *request.computed), columns, spine)
     beside = Beside(request, spine, names)
     ctes = [spine_rows(spine, names), *_computed(request, plans)]
@@ -134,7 +132,7 @@ def _steps(
         values.append(aliased(beside.value(output.join, output.feature), output.name))
     for source in request.asked if include_event_timestamps else ():
         values.append(aliased(beside.stamps[source.name].copy(), event_timestamp_name(source)))
-    return names, ctes, beside, values
+    return PointInTime(names, ctes, beside, values)
 
 
 def output_columns(

@@ -17,9 +17,9 @@ from sqlglot import exp
 from fstore.compile.handed import for_arrow, for_parquet
 from fstore.compile.plans import Taken
 from fstore.compile.point_in_time import (
+    PointInTime,
     output_columns,
     point_in_time,
-    with_places,
     with_types,
 )
 from fstore.compile.request import Columns, FeatureRequest, Join
@@ -67,9 +67,12 @@ class TrainingSet:
 
     @cached_property
     def _whole(self) -> exp.Select:
+        return self._compiled(self.request).in_order()
+
+    def _compiled(self, request: FeatureRequest) -> PointInTime:
         stamped = self.include_event_timestamps
         return point_in_time(
-            self.request, self.built, self.spine, self.plans, include_event_timestamps=stamped
+            request, self.built, self.spine, self.plans, include_event_timestamps=stamped
         )
 
     def withheld(self, count: int) -> tuple[tuple[Join, str], ...]:
@@ -102,13 +105,7 @@ class TrainingSet:
     def _part(self, request: FeatureRequest) -> Part:
         numbers = {output.name: number for number, output in enumerate(self.outputs)}
         outputs = self._outputs_of(request)
-        query = with_places(
-            request,
-            self.built,
-            self.spine,
-            self.plans,
-            include_event_timestamps=self.include_event_timestamps,
-        )
+        query = self._compiled(request).with_places()
         place = Column(query.expressions[0].alias_or_name, "BIGINT")
         typed = with_types(query, (place, *outputs), for_arrow)
         return Part(render(typed), tuple(numbers[column.name] for column in outputs))
