@@ -58,7 +58,7 @@ def arrow_to_pandas(table: pa.Table, hugeints: Collection[str] | None = None) ->
     return frame
 
 
-def taken(
+def handed_over(
     table: pa.Table,
     take: Callable[[pa.Table], _Taken],
     who: str,

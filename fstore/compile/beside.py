@@ -90,7 +90,7 @@ class Beside:
 
         Without a row each of them is NULL.
         """
-        read = {column.table for value in values for column in value.find_all(exp.Column)}
+        read = _read(values)
         if len(read) != 1 or not read <= {join.name for join in self.request.joins}:
             return None
         source: exp.Expr = self._sources[read.pop()].this.copy()
@@ -98,7 +98,7 @@ class Beside:
 
     def joins(self, values: Sequence[exp.Expr]) -> list[exp.Join]:
         """Return the joins that these values read, in the order added."""
-        read = {column.table for value in values for column in value.find_all(exp.Column)}
+        read = _read(values)
         return [source.copy() for alias, source in self._sources.items() if alias in read]
 
     def _alias(self, source: str) -> str:
@@ -106,6 +106,11 @@ class Beside:
         joins = (join.name for join in self.request.joins)
         views = (found.name for found in self.request.computed)
         return unused(source, (self.names.alias, *joins, *views))
+
+
+def _read(values: Sequence[exp.Expr]) -> set[str]:
+    """Return the aliases that values read."""
+    return {column.table for value in values for column in value.find_all(exp.Column)}
 
 
 def _window(join: Join | Computed, feature: str) -> WindowFeature | None:

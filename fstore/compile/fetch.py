@@ -111,7 +111,7 @@ def _at_places(
     """
     assert search.places is not None, "the plan was taken for rows that are numbered"
     clocks, number, row = search.clocks, search.places.number, search.names.row
-    kept = kept_columns(search.join.view, search.built, tuple(dict.fromkeys(features)))
+    kept = kept_columns(search.join.view, search.built, features)
     recorded = [quoted(clocks.recorded, FOUND)] if clocks.recorded else []
     values = [
         quoted(row, FOUND),

@@ -24,7 +24,7 @@ from fstore.errors import (
     RequestError,
     UnknownNameError,
 )
-from fstore.frames import arrow_to_pandas, taken
+from fstore.frames import arrow_to_pandas, handed_over
 from fstore.offline.job import RetrievalJob
 from fstore.online.lock import locked
 from fstore.project import Project
@@ -64,7 +64,7 @@ class SavedDataset:
     def to_df(self) -> pd.DataFrame:
         """Return the rows as a pandas frame, of the types that RetrievalJob.to_df gives."""
         convert = partial(arrow_to_pandas, hugeints=self.hugeints)
-        return taken(self.to_arrow(), convert, "to_df", {})
+        return handed_over(self.to_arrow(), convert, "to_df", {})
 
 
 def create_saved_dataset(

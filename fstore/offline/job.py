@@ -26,7 +26,7 @@ from fstore.errors import (
     RequestError,
     SpineError,
 )
-from fstore.frames import arrow_to_pandas, taken
+from fstore.frames import arrow_to_pandas, handed_over
 from fstore.offline.assembly import put_together, whole
 from fstore.offline.output import whole_file, write_batches
 from fstore.offline.places import unchanged
@@ -95,7 +95,7 @@ class RetrievalJob:
         return f"-- entity_df is the table given, as a temporary view of: {columns}\n{query}"
 
     def explain(self) -> str:
-        """Return how each view's rows are found and why, then DuckDB's plan, without running it."""
+        """Return how each view's rows are found and why, then DuckDB's plan of :meth:`to_sql`."""
         taken = [line for name, plan in self.plans.items() for line in _told(name, plan)]
         with self._opened() as connection:
             rows = connection.execute(f"EXPLAIN {self.training_set.query}").fetchall()
@@ -137,7 +137,7 @@ class RetrievalJob:
         if self.frame is not None and not pandas_spine:
             table = _table_beside(self.frame.to_arrow(), table)
         convert = partial(arrow_to_pandas, hugeints=self.hugeints)
-        features = taken(table, convert, "to_df", self._types)
+        features = handed_over(table, convert, "to_df", self._types)
         if self.frame is None or not pandas_spine:
             return features
         given = self.frame.given.copy(deep=False)  # with an index that the caller may rename
@@ -158,7 +158,7 @@ class RetrievalJob:
             return frame
 
         refusals = pl.exceptions.PolarsError, pl.exceptions.PanicException
-        return taken(self.to_arrow(), convert, "to_polars", self._types, *refusals)
+        return handed_over(self.to_arrow(), convert, "to_polars", self._types, *refusals)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
         """Write the training set to one Parquet file, whole or not at all, and return its path.

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fstore.errors import OutputError
-from fstore.frames import taken
+from fstore.frames import handed_over
 
 # Both s3://bucket/a.parquet and what a Path makes of it, which has one slash.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -59,7 +59,7 @@ def write_batches(
     """
     first = next(batches, None)
     table = empty() if first is None else pa.Table.from_batches([first])
-    taken(table.slice(0, 0), _try_to_write, "Parquet", types)
+    handed_over(table.slice(0, 0), _try_to_write, "Parquet", types)
     with path.open("wb") as file, pq.ParquetWriter(file, table.schema) as writer:
         while first is not None:
             writer.write_batch(first)
