@@ -145,16 +145,19 @@ def _winners(search: Search, pairs: exp.Select) -> list[exp.CTE]:
     kept = pairs_name(search)
     greatest = _greatest(search, select([quoted(names.row, ROW)], table_as(kept, ROW)))
 
-    values = [quoted(names.row, FOUND), quoted(event_time, FOUND)]
-    if recorded:
-        values.append(quoted(recorded, ROW))
-    winners = select([*values, quoted(names.place, ROW)], table_as(search.found, FOUND))
-    winners.append("joins", joined(table_as(kept, ROW), same_pair(search)))
-    return [
-        cte(kept, pairs, kept=True),
-        greatest,
-        cte(places_name(search), winners, kept=True),
-    ]
+    places = _places(search, table_as(kept, ROW), same_pair(search))
+    return [cte(kept, pairs, kept=True), greatest, places]
+
+
+def _places(search: Search, numbered: exp.Expr, on: list[exp.Expr]) -> exp.CTE:
+    """Return ``<join>_places``: which numbered rows, under the alias ``row``, were found."""
+    names, clocks = search.names, search.clocks
+    values = [quoted(names.row, FOUND), quoted(clocks.event_time, FOUND)]
+    if clocks.recorded:
+        values.append(quoted(clocks.recorded, ROW))
+    query = select([*values, quoted(names.place, ROW)], table_as(search.found, FOUND))
+    query.append("joins", joined(numbered, on))
+    return cte(places_name(search), query, kept=True)
 
 
 def same_pair(search: Search) -> list[exp.Expr]:
@@ -233,12 +236,7 @@ def placed(search: Search) -> list[exp.CTE]:
     on = search.as_found()
     if arrives_by_row(search.join.view):
         on.append(arrived(search.clocks, ROW, quoted(names.as_of, FOUND)))
-    values = [quoted(names.row, FOUND), quoted(search.clocks.event_time, FOUND)]
-    if search.clocks.recorded:
-        values.append(quoted(search.clocks.recorded, ROW))
-    query = select([*values, quoted(names.place, ROW)], table_as(search.found, FOUND))
-    query.append("joins", joined(subquery_as(numbered, ROW), on))
-    return [cte(asked, rows, kept=True), found, cte(places_name(search), query, kept=True)]
+    return [cte(asked, rows, kept=True), found, _places(search, subquery_as(numbered, ROW), on)]
 
 
 def asked_name(search: Search) -> str:
