@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from click.testing import CliRunner
 
 from fstore import DeclarationError, FeatureStore
 from fstore.cli import main
-from fstore.errors import QueryError
+from fstore.compile.plans import WindowPlan
+from fstore.errors import OutputError, QueryError
 from tests.harness import View, make_project
 
 COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "id": "BIGINT", "x": "BIGINT", "y": "VARCHAR"}
@@ -56,6 +58,39 @@ def test_a_condition_is_true_or_false(tmp_path: Path, text: str, kind: str) -> N
     assert told in run(directory, "materialize", code=1)
     with FeatureStore(directory) as store, pytest.raises(QueryError, match="no condition"):
         store.get_historical_features("select 1 as k, now() as event_timestamp", ["clicks:*"])
+
+
+@pytest.mark.parametrize("by_sql", [True, False])
+@pytest.mark.parametrize("plan", WindowPlan)
+def test_a_condition_that_fails_on_a_row_is_named(
+    tmp_path: Path, plan: WindowPlan, by_sql: bool
+) -> None:
+    fails = LATE | {"where": "y::int = 1"}
+    rows = [{"k": 1, "t": datetime(2025, 1, 1), "id": 1, "x": 3, "y": "a"}]
+    view = View("clicks", COLUMNS, rows, META | {"aggregations": [SUM, fails]})
+    directory = make_project(tmp_path / "p", [view])
+    spine: Any = "select 1 as k, timestamp '2025-01-01 00:30:00' as event_timestamp"
+    with FeatureStore(directory) as store:
+        fine = store.get_historical_features(spine, ["clicks:x_sum_7d"]).to_arrow()
+        assert fine["x_sum_7d"].to_pylist() == [3]
+        spine = spine if by_sql else fine.select(["k", "event_timestamp"]).to_pandas()
+        job = store.get_historical_features(spine, ["clicks:*"], plan=plan)
+        for output in (
+            job.to_df,
+            job.to_arrow,
+            job.to_polars,
+            lambda: list(job.to_batches()),
+            lambda: job.to_parquet(tmp_path / "x.parquet"),
+        ):
+            with pytest.raises((QueryError, OutputError)) as raised:
+                output()
+            assert (
+                "The where 'y::int = 1' of clicks (models/clicks.yml) cannot be computed for each "
+                "row of wh.main.clicks. DuckDB: Conversion Error: Could not convert string 'a' to "
+                "INT32 when casting from source column y. Write one that holds for any row, as "
+                "with TRY_CAST."
+            ) in str(raised.value)
+    assert list(tmp_path.iterdir()) == [directory]
 
 
 def test_what_has_no_single_order_has_no_extremes(tmp_path: Path) -> None:

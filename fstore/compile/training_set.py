@@ -22,11 +22,11 @@ from fstore.compile.point_in_time import (
     point_in_time,
     with_types,
 )
-from fstore.compile.request import Columns, FeatureRequest, Join
+from fstore.compile.request import Columns, FeatureRequest, Join, windows_asked
 from fstore.compile.spine import Spine
 from fstore.compile.sql import render
 from fstore.compile.withheld import can_withhold, withheld
-from fstore.definitions import Column
+from fstore.definitions import Column, FeatureView
 
 
 class Part(NamedTuple):
@@ -54,6 +54,12 @@ class TrainingSet:
     def outputs(self) -> tuple[Column, ...]:
         """The columns of :attr:`query`."""
         return self._outputs_of(self.request)
+
+    @cached_property
+    def of_events(self) -> dict[FeatureView, tuple[Column, ...]]:
+        """The views that windows are asked of, with the columns of their relations."""
+        joins = [join for join in self.request.joins if windows_asked(self.request, join)]
+        return {join.view: self.built[join.view.reference] for join in joins}
 
     @cached_property
     def query(self) -> str:

@@ -9,7 +9,8 @@ from fstore.definitions import Column, FeatureView, OnDemandView, Registry
 from fstore.errors import FstoreError, MissingFileError, Problem, RelationError
 from fstore.jobs.on_demand import HowComputed, checked, how_computed
 from fstore.manifest import load_declarations
-from fstore.offline.warehouse import check_conditions, describe, open_warehouse
+from fstore.offline.conditions import check_conditions
+from fstore.offline.warehouse import describe, open_warehouse
 from fstore.project import Project
 
 

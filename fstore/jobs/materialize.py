@@ -33,12 +33,12 @@ from fstore.errors import (
     RequestError,
     listed,
 )
-from fstore.jobs.conditions import naming_conditions
 from fstore.jobs.on_demand import published
+from fstore.offline.conditions import check_conditions, naming_conditions
 from fstore.offline.progress import run
 from fstore.offline.sizes import stored
 from fstore.offline.stream import Connection, Stream
-from fstore.offline.warehouse import check_conditions, describe, open_warehouse
+from fstore.offline.warehouse import describe, open_warehouse
 from fstore.online.cells import check_kept
 from fstore.online.duckdb_store import DuckDBStore
 from fstore.online.generation import Catalog, Published
@@ -209,7 +209,7 @@ def _write(
         except FstoreError as error:
             raise streams[-1].failure or error from error
 
-    with naming_conditions(connection, view, columns):
+    with naming_conditions(connection, {view: columns}):
         published = run(view.reference, write, connection, writer)
     return MaterializedView(
         view=view.reference,

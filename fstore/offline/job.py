@@ -28,6 +28,7 @@ from fstore.errors import (
 )
 from fstore.frames import arrow_to_pandas, handed_over
 from fstore.offline.assembly import put_together, whole
+from fstore.offline.conditions import naming_conditions
 from fstore.offline.output import whole_file, write_batches
 from fstore.offline.places import unchanged
 from fstore.offline.progress import run
@@ -204,7 +205,10 @@ class RetrievalJob:
     def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with open_warehouse(self.project) as connection:
             put_spine(connection, self.spine_sql, self.registered)
-            with unchanged(self._files_by_number, self.project.directory):
+            with (
+                unchanged(self._files_by_number, self.project.directory),
+                naming_conditions(connection, self.training_set.of_events),
+            ):
                 yield connection
 
     @property

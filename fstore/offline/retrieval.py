@@ -23,6 +23,7 @@ from fstore.compile.training_set import TrainingSet
 from fstore.compile.types import find_column, unused
 from fstore.definitions import FeatureView, Registry, SpineModel
 from fstore.errors import RequestError, SpineError, UnknownNameError, listed
+from fstore.offline.conditions import check_conditions
 from fstore.offline.job import RetrievalJob, put_spine
 from fstore.offline.on_demand import with_features
 from fstore.offline.sizes import plans_for
@@ -35,7 +36,6 @@ from fstore.offline.spine import (
 )
 from fstore.offline.spine_values import check_fractions, check_key_values, check_ranges
 from fstore.offline.warehouse import (
-    check_conditions,
     columns_of,
     describe,
     open_warehouse,

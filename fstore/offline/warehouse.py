@@ -11,8 +11,6 @@ from pathlib import Path
 import duckdb
 
 from fstore.compile import session
-from fstore.compile.carried import conditions, conditions_of
-from fstore.compile.request import check_declared
 from fstore.compile.sql import select_all
 from fstore.definitions import Column, FeatureView, Relation
 from fstore.errors import (
@@ -28,7 +26,6 @@ from fstore.offline.failure import query_error
 from fstore.project import Project
 
 _BETWEEN_TRIES = 0.1  # seconds
-_TRUTHS = ("BOOLEAN", '"NULL"')  # what a condition may be, as DuckDB writes types
 _LOCKED = re.compile("Could not set lock|file handle conflict")
 _INTERRUPTED = "Query interrupted"  # what DuckDB's client makes of KeyboardInterrupt
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
@@ -146,33 +143,6 @@ def columns_of(
         return columns_of_query(connection, select_all(relation))
     except duckdb.Error as error:
         raise _why(connection, name, relation, target, error) from error
-
-
-def check_conditions(
-    connection: duckdb.DuckDBPyConnection, view: FeatureView, columns: tuple[Column, ...]
-) -> None:
-    """Raise QueryError where a ``where`` of the view is no condition on its built relation.
-
-    What the declaration and the columns show to be wrong is said elsewhere.
-    """
-    try:
-        check_declared(view, columns)
-    except FstoreError:
-        return
-    query = conditions_of(view, columns)
-    if query is None:
-        return
-    about = f"{view.reference} ({view.file}): a where of its aggregations"
-    try:
-        found = columns_of_query(connection, query)
-    except duckdb.Error as error:
-        raise QueryError(f"{about} cannot be computed. DuckDB: {error}") from error
-    for text, column in zip(conditions(view), found, strict=True):
-        if column.type not in _TRUTHS:
-            raise QueryError(
-                f"{about} is {text}, which is {column.type} and no condition: write one that is "
-                "true or false, as in price > 10."
-            )
 
 
 def columns_of_query(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:

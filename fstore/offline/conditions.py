@@ -1,0 +1,88 @@
+"""The ``where`` of a view's aggregations: no condition at all, or one that fails on some row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+
+from fstore.compile.carried import conditions, conditions_of, each_condition
+from fstore.compile.request import check_declared
+from fstore.definitions import Column, FeatureView
+from fstore.errors import FstoreError, OutOfMemoryError, QueryError
+from fstore.offline.stream import Connection, Stream
+from fstore.offline.warehouse import columns_of_query
+
+_TRUTHS = ("BOOLEAN", '"NULL"')  # what a condition may be, as DuckDB writes types
+
+
+def check_conditions(
+    connection: duckdb.DuckDBPyConnection, view: FeatureView, columns: tuple[Column, ...]
+) -> None:
+    """Raise QueryError where a ``where`` of the view is no condition on its built relation.
+
+    What the declaration and the columns show to be wrong is said elsewhere.
+    """
+    try:
+        check_declared(view, columns)
+    except FstoreError:
+        return
+    query = conditions_of(view, columns)
+    if query is None:
+        return
+    about = f"{view.reference} ({view.file}): a where of its aggregations"
+    try:
+        found = columns_of_query(connection, query)
+    except duckdb.Error as error:
+        raise QueryError(f"{about} cannot be computed. DuckDB: {error}") from error
+    for text, column in zip(conditions(view), found, strict=True):
+        if column.type not in _TRUTHS:
+            raise QueryError(
+                f"{about} is {text}, which is {column.type} and no condition: write one that is "
+                "true or false, as in price > 10."
+            )
+
+
+@contextmanager
+def naming_conditions(
+    connection: Connection, views: Mapping[FeatureView, tuple[Column, ...]]
+) -> Iterator[None]:
+    """Name the ``where`` that is at fault where a query of the block, which reads ``views``, fails.
+
+    Only then is each condition computed for every row of its view.
+    """
+    try:
+        yield
+    except (OutOfMemoryError, duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise
+    except (QueryError, duckdb.Error) as error:
+        for view, columns in views.items():
+            found = _failing(connection, view, columns)
+            if found is not None:
+                raise found from error
+        raise
+
+
+def _failing(
+    connection: Connection, view: FeatureView, columns: tuple[Column, ...]
+) -> QueryError | None:
+    """Return the error of the first condition that the engine cannot compute of every row.
+
+    None where all can be: what failed is something else.
+    """
+    for text, query in each_condition(view, columns):
+        about = f"The where {text!r} of {view.reference} ({view.declared_in or view.file})"
+        try:
+            stream = Stream(connection, query, about)
+            stream.reader.read_all()
+        except OutOfMemoryError:
+            return None
+        except (QueryError, pa.ArrowException, OSError) as error:
+            said = str(error.__cause__ or error).partition("\n")[0].rstrip(".")
+            return QueryError(
+                f"{about} cannot be computed for each row of {view.relation}. DuckDB: {said}. "
+                "Write one that holds for any row, as with TRY_CAST."
+            )
+    return None
