@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from fstore import collector
 from fstore.compile.clashes import refuse_clashes, require_columns
 from fstore.compile.computed import check_fields
 from fstore.compile.keys import check_keys
@@ -124,7 +125,8 @@ def retrieval_job(
         )
     training_set = TrainingSet(request, built, spine, plans, include_event_timestamps)
     # What no SQL can be made of is refused here; the other form is compiled where it is asked for.
-    _ = training_set.query if registered is None else training_set.parts
+    with collector.waiting():  # a tree of a thousand columns is as many small objects
+        _ = training_set.query if registered is None else training_set.parts
     return RetrievalJob(
         project=project,
         training_set=training_set,
