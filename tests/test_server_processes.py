@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.load import Load, bodies, load, request
+from fstore.server.processes import Processes, StartError
 from tests.online import Online, stats
 from tests.serving import Server, command, free_port, serving
 from tests.test_server import refused
@@ -62,6 +64,17 @@ def messages(server: Server) -> list[str]:
     return [line["message"] for line in server.log_lines() if "message" in line]
 
 
+def running() -> set[int]:
+    """The processes that this one has started and that have not ended."""
+    pid = os.getpid()
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(each) for each in found if " Z " not in Path(f"/proc/{each}/stat").read_text()}
+
+
+def pids(processes: Processes) -> list[int]:
+    return [each.running.pid for each in processes._answering if each is not None]
+
+
 def counted(server: Server) -> float:
     """The requests for features that the metrics know of, over all processes."""
     text = server.ask("GET", "/metrics").body.decode()
@@ -106,6 +119,48 @@ def test_what_cannot_be_read_changes_nothing(online: Online) -> None:
             assert messages(server)[-1].startswith("Not reloaded, all stays as it was: ")
         assert children(server) == before
         assert server.features({"k": [1]}).status == 200
+
+
+def test_where_one_of_the_new_processes_cannot_start_the_old_ones_stay(
+    online: Online, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = {"project_dir": str(online.directory), "target": None, "profiles_dir": None}
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    processes = Processes(sockets, opened, os.environ, 1.0)
+    try:
+        processes.start(hurry=lambda: False)
+        before = pids(processes)
+        places = iter((opened, opened | {"project_dir": str(online.directory / "gone")}))
+        spawn = Processes._spawn
+
+        def elsewhere(self: Processes, listener: socket.socket) -> Any:
+            monkeypatch.setattr(self, "_opened", next(places))
+            return spawn(self, listener)
+
+        monkeypatch.setattr(Processes, "_spawn", elsewhere)
+        with pytest.raises(StartError, match="gone"):
+            processes.replace(2.0, hurry=lambda: False)
+        assert pids(processes) == before
+        eventually(lambda: len(running()) == 2)
+        assert set(before) == running()
+    finally:
+        processes.kill()
+        for each in sockets:
+            each.close()
+
+
+def test_what_cannot_take_the_place_of_one_that_died_says_why(online: Online) -> None:
+    with serving(online.directory) as server:
+        settings = online.directory / "fstore.yml"
+        settings.write_text("server: {limits: {rowz: 1}}")
+        (gone,) = children(server)
+        os.kill(gone, signal.SIGKILL)
+        told = "A process ended (1), for it cannot start: "
+        eventually(lambda: any(line.startswith(told) for line in messages(server)))
+        (line, *_) = (line for line in messages(server) if line.startswith(told))
+        assert line.endswith("Did you mean rows? Another one takes its place.")
+        settings.unlink()
+        eventually(lambda: server.features({"k": [1]}).status == 200)
 
 
 def test_a_process_that_dies_is_replaced(online: Online) -> None:

@@ -1,4 +1,4 @@
-"""The processes that answer: started, looked after, replaced one by one, stopped."""
+"""The processes that answer: started, looked after, replaced, stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +57,11 @@ class _Process:
             self.running.kill()
         return self.running.poll() is not None
 
+    def reason(self) -> str:
+        """Return why it could not start, once it is gone; empty where it could, or did not say."""
+        said = os.read(self.ready, 1 << 16) if self.ready >= 0 else READY
+        return "" if said == READY else said.decode()
+
 
 class Processes:
     """One process for each listening socket. ``seconds`` is the most that a request may take."""
@@ -96,27 +101,26 @@ class Processes:
                     min(LONGEST_PAUSE, self._pause * 2 + 0.5) if lived < SHORTEST_LIFE else 0
                 )
                 self._not_before = now + self._pause
-                code = process.running.returncode
-                tell("error", f"A process ended ({code}); another one takes its place.")
+                tell("error", _obituary(process))
                 self._answering[place] = None
                 self._close(process)
             if now >= self._not_before:
                 self._answering[place] = self._spawn(self._sockets[place])
 
     def replace(self, seconds: float, hurry: Callable[[], bool]) -> None:
-        """Start each anew; the old one is told to stop once the new one is ready."""
-        for place, before in enumerate(self._answering):
-            process = self._spawn(self._sockets[place])
-            try:
+        """Start each anew; the old ones are told to stop once all new ones are ready.
+
+        StartError where one does not come up: then the old ones stay, and the new ones stop.
+        """
+        fresh = [self._spawn(each) for each in self._sockets]
+        try:
+            for process in fresh:
                 self._wait(process, hurry)
-            except StartError:
-                process.running.kill()
-                process.running.wait()
-                raise
-            self._answering[place] = process
-            if before is not None:
-                self._tell_to_stop(before)
-                self._leaving.append(before)
+        except StartError:
+            self._let_go(fresh)
+            raise
+        before, self._answering = self._answering, [*fresh]
+        self._let_go(before)
         self._seconds = seconds
 
     def stop(self, hurry: Callable[[], bool]) -> None:
@@ -134,6 +138,13 @@ class Processes:
             if process is not None and process.running.poll() is None:
                 process.running.kill()
                 process.running.wait()
+
+    def _let_go(self, processes: Iterable[_Process | None]) -> None:
+        for process in processes:
+            if process is not None:
+                self._close(process)
+                self._tell_to_stop(process)
+                self._leaving.append(process)
 
     def _tell_to_stop(self, process: _Process) -> None:
         process.tell_to_stop(self._seconds + IDLE_SECONDS + SPARE_SECONDS)
@@ -174,6 +185,13 @@ class Processes:
         if process.ready >= 0:
             os.close(process.ready)
             process.ready = -1
+
+
+def _obituary(process: _Process) -> str:
+    code, why = process.running.returncode, process.reason()
+    if not why:
+        return f"A process ended ({code}); another one takes its place."
+    return f"A process ended ({code}), for it cannot start: {why} Another one takes its place."
 
 
 def tell(level: str, sentence: str) -> None:
