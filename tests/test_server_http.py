@@ -116,9 +116,19 @@ def test_forms_of_requests(server: Server) -> None:
         (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", b"400 Bad Request", "speaks HTTP/1.1 and"),
         (post(BODY, f"X: {'y' * 40_000}"), b"431 Request Header", "Headers may have 32768 bytes."),
         (post()[:-5], b"408 Request Timeout", "The request was not whole within 1 seconds."),
+        (
+            post(BODY, "Host: localhost"),
+            b"400 Bad Request",
+            "The request has several headers host.",
+        ),
+        (
+            post(BODY, "Authorization: Bearer a", "authorization: Bearer b"),
+            b"400 Bad Request",
+            "The request has several headers authorization.",
+        ),
         (b"POST /push HTT", b"408 Request Timeout", "was not whole within 1 seconds."),
     ],
-    ids=["not HTTP", "CONNECT", "long headers", "slow body", "slow headers"],
+    ids=["not HTTP", "CONNECT", "long headers", "slow body", "hosts", "keys", "slow headers"],
 )
 def test_what_is_no_request(server: Server, data: bytes, status: bytes, words: str) -> None:
     found = said(server, data)
@@ -189,6 +199,8 @@ def test_names_of_other_hosts_lead_nowhere_without_keys(server: Server) -> None:
     for host in ("localhost", "LocalHost:1", "127.0.0.1", "127.0.0.1:80", "[::1]:6566", "[::1]"):
         assert server.ask("GET", "/metrics", Host=host).status == 200, host
     assert b"200 OK" in said(server, b"GET /health HTTP/1.0\r\n\r\n")
+    head = b"GET /health HTTP/1.1\r\nHost: evil.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert b"403 Forbidden" in said(server, head + b"0\r\nHost: localhost\r\n\r\n", b"}")
 
 
 class Broken:

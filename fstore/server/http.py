@@ -24,6 +24,7 @@ HEAD_BYTES = 32_768  # of a request line and its headers
 IDLE_SECONDS = 75.0  # after which a kept connection is closed
 LINGER_SECONDS = 2.0  # for a caller who still sends what nobody reads, to read why
 _LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_ONCE = (b"host", b"authorization")  # what decides who may ask
 # Asked for by clients that would rather speak HTTP/2; the answer is in HTTP/1.1, which is allowed.
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
@@ -110,10 +111,15 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
         self._left -= len(name) + len(value)
         if self._left < 0:
             raise _long_head()
+        if self._head_bytes < 0:  # a field behind the body, which says nothing of who asks
+            return
+        name = name.lower()
+        if name in _ONCE and name in self._headers:
+            raise RefusedError(400, f"The request has several headers {name.decode()}.")
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._head_bytes = -1  # the head is whole
