@@ -439,6 +439,8 @@ def test_values_are_rendered_as_dbt_renders_them():
         ("{{ target.name }}", "k: 'target' is undefined (profiles may use env_var and var, with"),
         ("{{ 'x' | nope }}", "k: No filter named 'nope'. (profiles may use env_var and var, "),
         ("{{ env_var('S')", "k: unexpected end of template, expected 'end of print statement'."),
+        ("{{ 1 / 0 }}", "k: division by zero (profiles may use env_var and var, with as_number,"),
+        ("{{ 10.0 ** 1000 }}", "k: (34, 'Numerical result out of range') (profiles may use env_v"),
         ("{{ ''.__class__.__mro__ }}", "k: access to attribute '__class__' of 'str' object is un"),
     ],
     ids=lambda value: value[:30],
@@ -534,7 +536,15 @@ def test_lock_timeout_may_be_a_number_of_seconds(folder, seconds):
         ("server: {limits: 5}", "server.limits: must hold keys and values: body, rows, seconds."),
         ("server: {limits: {row: 5}}", "server.limits.row is not a key of fstore.yml; known her"),
         ("server: {limits: {rows: 0}}", "server.limits.rows: must be a whole number of at least"),
-        ("server: {limits: {seconds: 0}}", "server.limits.seconds: must be a number above 0."),
+        ("server: {limits: {seconds: 0}}", "server.limits.seconds: must be a number above 0, up"),
+        (
+            "server: {limits: {seconds: .nan}}",
+            "server.limits.seconds: must be a number above 0, up",
+        ),
+        (
+            "server: {limits: {seconds: .inf}}",
+            "server.limits.seconds: must be a number above 0, up",
+        ),
         ("server: {limits: {body: big}}", "server.limits.body: 'big' is not a size; write one as"),
         ("server: {prt: 1}", "server.prt is not a key of fstore.yml; known here: host, port, key"),
         (

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+import yaml
 
 import fstore
 from fstore.offline import sessions
@@ -51,6 +52,32 @@ def test_no_file_is_held_between_jobs(project: Path) -> None:
             connection.execute("INSERT INTO stats VALUES (2, '2024-01-01', NULL)")
         names = idle(project)[0].execute("SELECT database_name FROM duckdb_databases()").fetchall()
         assert {name for (name,) in names} == {"memory", "temp", "system"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("secrets: [{type: http, name: x, bearer_token: SECRET, 1a: b}]", "secret x of target dev"),
+        ("secrets: [{type: http, name: x, extra_http_headers: SECRET}]", "secret x of target dev"),
+        ("settings: {threads: SECRET}", "setting threads of target dev"),
+        ("config_options: {threads: SECRET}", "config_options of target dev"),
+        ("extensions: [nosuch]", "extension nosuch of target dev"),
+        ("attach: [{path: 'file:no.db?key=SECRET', alias: o}]", "o (attach[0] of target dev"),
+        ("attach: [{path: 'file:no.db?key=SECRET'}]", "What (attach[0] of target dev"),
+        ("attach: [{path: gone.db}]", "/gone.db (attach[0] of target dev"),
+    ],
+)
+def test_what_of_the_profile_cannot_be_used_is_named_and_no_secret_is(
+    project: Path, entry: str, told: str
+) -> None:
+    profiles = yaml.safe_load((project / "profiles.yml").read_text())
+    profiles[harness.PROJECT]["outputs"]["dev"] |= yaml.safe_load(entry)
+    harness.write_yaml(project / "profiles.yml", profiles)
+    with fstore.FeatureStore(project) as store, pytest.raises(fstore.WarehouseError) as raised:
+        store.get_historical_features(SELECT, ["stats"])
+    assert told in str(raised.value)
+    assert "SECRET" not in str(raised.value)
+    assert raised.value.__cause__ is None, "which would show it"
 
 
 @pytest.mark.parametrize("name", ["memory", "fstore_session"])

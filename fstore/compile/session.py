@@ -19,7 +19,11 @@ LIMITS = "SELECT " + ", ".join(
 
 
 def attach(
-    path: str, alias: str | None, *, read_only: bool, options: Mapping[str, Any] | None = None
+    path: str,
+    alias: str | None,
+    *,
+    read_only: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> str:
     """Return ``ATTACH 'path' AS "alias" (READ_ONLY, ...)``."""
     what: exp.Expr = exp.Literal.string(path)
@@ -84,6 +88,6 @@ def literal(value: Any) -> exp.Expr:
 
 def _word(name: str) -> str:
     """Return a bare word of SQL; ValueError for anything that is not one."""
-    if not name.replace("_", "").isalnum() or not name.isascii():
+    if not (name.isidentifier() and name.isascii()):
         raise ValueError(f"{name!r} is not a plain word")
     return name

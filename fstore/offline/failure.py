@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import duckdb
 
@@ -12,6 +13,8 @@ from fstore.errors import OutOfMemoryError, QueryError
 # Arrow hands DuckDB's errors on as text, so its words decide, whatever the class.
 _NO_MEMORY = re.compile("Out of Memory Error")
 _NO_DISK = re.compile("max_temp_directory_size|duckdb_temp_.*No space left on device")
+
+_SECRET = 4  # characters; a shorter text is no secret, and may be part of any word
 
 
 def query_error(
@@ -34,3 +37,12 @@ def query_error(
     return QueryError(
         f"DuckDB: {words}" if name is None else f"{name} cannot be read. DuckDB: {words}"
     )
+
+
+def without_secrets(error: Exception, hidden: Iterable[str]) -> str:
+    """Return what DuckDB says, which may quote a statement, without the texts that are hidden."""
+    words = str(error)
+    for text in sorted(hidden, key=len, reverse=True):
+        if len(text) >= _SECRET:
+            words = words.replace(text, "...").replace(text.replace("'", "''"), "...")
+    return words

@@ -16,6 +16,7 @@ from threading import Lock
 import duckdb
 
 from fstore.compile.session import (
+    attach,
     create_secret,
     detach,
     load_extension,
@@ -23,6 +24,7 @@ from fstore.compile.session import (
     use,
 )
 from fstore.errors import ProjectError, WarehouseError
+from fstore.offline.failure import without_secrets
 from fstore.project import Project
 
 MOST_IDLE = 2
@@ -116,32 +118,52 @@ def _own_database(project: Project) -> str:
 
 
 def _made(project: Project) -> duckdb.DuckDBPyConnection:
+    warehouse = project.warehouse
     options: dict[str, str | bool | int | float | list[str]] = {
-        name: str(value) for name, value in project.warehouse.config_options
+        name: str(value) for name, value in warehouse.config_options
     }
-    try:
+    with _preparing(project, "config_options"):
         connection = duckdb.connect(":memory:", config=options)
-        own = _own_database(project)
-        if own != "memory":  # the warehouse has that name
-            connection.execute(f"ATTACH ':memory:' AS {own}")
-            connection.execute(use(own, "main"))
-            connection.execute("DETACH memory")
-        for extension in project.warehouse.extensions:
+    try:
+        _prepare(connection, project)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
+    warehouse, own = project.warehouse, _own_database(project)
+    if own != "memory":  # the warehouse has that name
+        connection.execute(attach(":memory:", own))
+        connection.execute(use(own, "main"))
+        connection.execute(detach("memory"))
+    for extension in warehouse.extensions:
+        with _preparing(project, f"extension {extension.name}"):
             connection.execute(load_extension(extension.name))
-        for name, value in _settings(project):
+    for name, value in _settings(project):
+        with _preparing(project, f"setting {name}"):
             connection.execute(set_value(name, value))
-        for secret in project.warehouse.secrets:
+    for secret in warehouse.secrets:
+        with _preparing(project, f"secret {secret.name}"):
             connection.execute(
                 create_secret(
                     secret.name, secret.type, secret.provider, secret.scope, dict(secret.parameters)
                 )
             )
-        set_reading_ahead(connection)
+    set_reading_ahead(connection)
+
+
+@contextmanager
+def _preparing(project: Project, what: str) -> Iterator[None]:
+    """Say which part of the profile it is that DuckDB refuses."""
+    try:
+        yield
     except (duckdb.Error, ValueError) as error:
+        words = without_secrets(error, project.warehouse.hidden)
         raise WarehouseError(
-            f"{project.profiles_path}: target {project.target} cannot be prepared: {error}"
-        ) from error
-    return connection
+            f"{project.profiles_path}: {what} of target {project.target} cannot be used: {words}"
+        ) from None
 
 
 def _settings(project: Project) -> Iterator[tuple[str, object]]:

@@ -22,7 +22,7 @@ from fstore.errors import (
     WarehouseError,
 )
 from fstore.offline import sessions
-from fstore.offline.failure import query_error
+from fstore.offline.failure import query_error, without_secrets
 from fstore.project import Project
 
 _BETWEEN_TRIES = 0.1  # seconds
@@ -65,19 +65,23 @@ def open_warehouse(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _attach_all(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
     warehouse = project.warehouse
-    statements = [session.attach(warehouse.path, warehouse.catalog, read_only=True)]
-    for attachment in warehouse.attach:
+    statement = session.attach(warehouse.path, warehouse.catalog, read_only=True)
+    statements = [(warehouse.path, statement)]
+    for number, attachment in enumerate(warehouse.attach):
         options = dict(attachment.options)
         if attachment.type:
             options["type"] = attachment.type
         if attachment.secret:
             options["secret"] = attachment.secret
-        statements.append(
-            session.attach(attachment.path, attachment.alias, read_only=True, options=options)
+        statement = session.attach(
+            attachment.path, attachment.alias, read_only=True, options=options
         )
+        named = attachment.path if attachment.is_file else attachment.alias
+        of_profile = f"attach[{number}] of target {project.target} in {project.profiles_path}"
+        statements.append((f"{named or 'What'} ({of_profile})", statement))
     deadline = time.monotonic() + project.settings.lock_timeout
-    for statement in statements:
-        _attach(connection, statement, project, deadline)
+    for what, statement in statements:
+        _attach(connection, statement, what, project, deadline)
     try:
         connection.execute(session.use(warehouse.database, warehouse.schema))
     except duckdb.CatalogException:
@@ -86,7 +90,11 @@ def _attach_all(connection: duckdb.DuckDBPyConnection, project: Project) -> None
 
 
 def _attach(
-    connection: duckdb.DuckDBPyConnection, statement: str, project: Project, deadline: float
+    connection: duckdb.DuckDBPyConnection,
+    statement: str,
+    what: str,
+    project: Project,
+    deadline: float,
 ) -> None:
     """Attach a database, waiting for whoever holds its lock until the deadline."""
     while True:
@@ -94,15 +102,12 @@ def _attach(
             connection.execute(statement)
         except duckdb.Error as error:
             if not _LOCKED.search(str(error)):
-                raise WarehouseError(
-                    f"{project.warehouse.path} cannot be opened: {error}"
-                ) from error
+                words = without_secrets(error, project.warehouse.hidden)
+                raise WarehouseError(f"{what} cannot be opened: {words}") from None
             if time.monotonic() >= deadline:
                 raise LockTimeoutError(
-                    project.warehouse.path,
-                    project.settings.lock_timeout,
-                    *_holder(str(error)),
-                ) from error
+                    what, project.settings.lock_timeout, *_holder(str(error))
+                ) from None
             time.sleep(_BETWEEN_TRIES)
         else:
             return

@@ -18,6 +18,17 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.nativetypes import NativeEnvironment, NativeTemplate
 from jinja2.sandbox import SandboxedEnvironment
 
+# What an expression in a profile can come to that has no value.
+_REFUSED = (
+    TemplateError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+)
+
 
 class RenderError(ValueError):
     """A value could not be rendered; ``key`` is where it stands, as in ``outputs.dev.path``."""
@@ -116,7 +127,7 @@ class Renderer:
             return self._environment.from_string(value).render()
         except _MissingError as error:
             raise RenderError(key, str(error)) from None
-        except (TemplateError, ValueError, TypeError) as error:
+        except _REFUSED as error:
             if "password" in key.split("."):
                 return value
             reason = f"{error} (profiles may use env_var and var, with as_number, as_bool, "

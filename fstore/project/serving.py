@@ -21,6 +21,7 @@ from typing import Any
 
 RIGHTS = ("read", "write")
 SHORTEST_KEY = 16  # characters
+LONGEST = 86_400  # seconds that a request may be given: a day
 FROM_ENVIRONMENT = {"FSTORE_READ_KEY": ("read",), "FSTORE_WRITE_KEY": ("read", "write")}
 _SIZE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[KMG]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
@@ -132,8 +133,9 @@ def _limits(given: object) -> Limits:
     rows, seconds = given.get("rows", Limits.rows), given.get("seconds", Limits.seconds)
     if not _is_whole(rows) or rows < 1:
         raise ServerProblemError("limits.rows", "must be a whole number of at least 1")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-        raise ServerProblemError("limits.seconds", "must be a number above 0")
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not 0 < seconds <= LONGEST:
+        raise ServerProblemError("limits.seconds", f"must be a number above 0, up to {LONGEST}")
     return Limits(_bytes(given.get("body", Limits.body)), rows, float(seconds))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ class Attachment:
     def name(self) -> str:
         """The name of its catalog: the alias, else the one that DuckDB takes from the path."""
         return self.alias or catalog_name(self.path)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether ``path`` is a local file, and so no address with credentials."""
+        return _is_local(self.type, self.path)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,25 @@ class Warehouse:
     def catalog(self) -> str:
         """The name that DuckDB gives the file at ``path``."""
         return catalog_name(self.path)
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Every text of the profile that may be a credential: not to be shown in an error."""
+        paths = [it.path for it in self.attach if not it.is_file]
+        options = [value for it in self.attach for _, value in it.options]
+        parameters = [value for secret in self.secrets for _, value in secret.parameters]
+        values = [value for _, value in (*self.settings, *self.config_options)]
+        return frozenset(_texts([*paths, *options, *parameters, *values]))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
 
 
 def catalog_name(path: str) -> str:
@@ -185,8 +209,7 @@ def _attachment(entry: object, key: str, directory: Path) -> Attachment:
         raise WarehouseKeyError(
             f"{key}: MotherDuck (md:) is a service, and fstore attaches without an account"
         )
-    is_file = kind is None or str(kind).lower() in ("duckdb", "sqlite")
-    if is_file and path != ":memory:" and not _SCHEME.match(path):
+    if _is_local(kind, path):
         path = _absolute(path, directory)
     options.pop("type", None)
     return Attachment(
@@ -197,6 +220,11 @@ def _attachment(entry: object, key: str, directory: Path) -> Attachment:
         read_only=bool(entry.get("read_only") or options.pop("read_only", False)),
         options=tuple((name, value) for name, value in options.items() if value is not None),
     )
+
+
+def _is_local(kind: object, path: str) -> bool:
+    is_file = kind is None or str(kind).lower() in ("duckdb", "sqlite")
+    return is_file and path != ":memory:" and not _SCHEME.match(path)
 
 
 def _extension(entry: object) -> Extension:
