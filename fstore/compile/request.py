@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from fstore.compile.clashes import refuse_doubles
 from fstore.compile.computed import Computed, computed
@@ -64,12 +65,12 @@ class FeatureRequest:
     outputs: tuple[Output, ...]
     computed: tuple[Computed, ...] = ()
 
-    @property
+    @cached_property
     def asked(self) -> tuple[Join | Computed, ...]:
         """What outputs come from, in the order asked."""
         return tuple({output.join.name: output.join for output in self.outputs}.values())
 
-    @property
+    @cached_property
     def read(self) -> dict[str, tuple[str, ...]]:
         """Which features are needed of each join, by its name: asked, or inputs of others."""
         every = [(each.join, each.feature) for each in self.outputs]
@@ -80,12 +81,12 @@ class FeatureRequest:
                 needed[join.name][feature] = None
         return {name: tuple(features) for name, features in needed.items()}
 
-    @property
+    @cached_property
     def fields(self) -> tuple[str, ...]:
         """The request fields that on-demand views need, each once."""
         return tuple(dict.fromkeys(it.name for found in self.computed for it in found.view.request))
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """The caller's key columns, each once."""
         return tuple(dict.fromkeys(column for join in self.joins for _, column in join.keys))

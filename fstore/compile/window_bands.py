@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlglot import exp
 
@@ -62,12 +63,12 @@ class Windows:
                 f"once, and {MOST_WINDOWS} can be: ask for fewer of its features."
             )
 
-    @property
+    @cached_property
     def beginnings(self) -> list[Beginning]:
         """What tells where windows begin, each once."""
         return list(dict.fromkeys((it.window, it.hop) for it in self.features))
 
-    @property
+    @cached_property
     def merging(self) -> tuple[WindowFeature, ...]:
         """The features that bands are merged to."""
         return tuple(it for it in self.features if it.function != UNMERGED)
@@ -77,15 +78,15 @@ class Windows:
         """The features that look at each event, for want of parts that merge."""
         return tuple(it for it in self.features if it.function == UNMERGED)
 
-    @property
+    @cached_property
     def parts(self) -> Parts:
         return Parts.of(self.search.join.view, self.search.built, self.merging)
 
-    @property
+    @cached_property
     def events(self) -> Events:
         return Events(self.search, self.features)
 
-    @property
+    @cached_property
     def names(self) -> Names:
         return Names.of(self.search)
 
