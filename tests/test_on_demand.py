@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fstore.compile.functions import Call, Functions
 from fstore.compile.row_local import read
 from fstore.manifest import load_registry
 from fstore.offline import on_demand as offline_on_demand
-from fstore.offline.on_demand import engine, refused_calls
+from fstore.offline.on_demand import engine
 from tests.harness import Service, View, make_project, node, on_demand
 
 COLUMNS = {"k": "BIGINT", "t": "TIMESTAMP", "x": "INTEGER", "y": "DOUBLE"}
@@ -33,6 +34,12 @@ SPINE = pd.DataFrame({"k": [1, 2], "event_timestamp": pd.to_datetime(["2024-01-0
 
 def make(directory: Path, *views: View, services: tuple[Service, ...] = ()) -> FeatureStore:
     return FeatureStore(make_project(directory / "project", [STATS, *views], services))
+
+
+def refused_calls(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
+    """Why a text may not call what it calls."""
+    known = offline_on_demand._functions(connection)
+    return known.refused(offline_on_demand._calls(connection, sql))
 
 
 # What a text may be.

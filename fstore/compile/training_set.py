@@ -71,6 +71,11 @@ class TrainingSet:
         """The same rows, in types that Parquet has."""
         return render(with_types(self._whole, self.outputs, for_parquet))
 
+    def written_to(self, path: str) -> str:
+        """Return the statement that writes :attr:`parquet_query` to a file."""
+        file = render(exp.Literal.string(path))
+        return f"COPY ({self.parquet_query}) TO {file} (FORMAT parquet, USE_TMP_FILE false)"
+
     @cached_property
     def _whole(self) -> exp.Select:
         return self._compiled(self.request).in_order()

@@ -179,13 +179,12 @@ class RetrievalJob:
         return Path(path)
 
     def _write(self, path: Path) -> None:
-        query = self.training_set.parquet_query
         if self.frame is not None:
-            write_batches(path, self._batches(query), self.to_arrow, self._types)
+            rows = self._batches(self.training_set.parquet_query)
+            write_batches(path, rows, self.to_arrow, self._types)
             return
         with self._opened() as connection:
-            destination = str(path).replace("'", "''")
-            copy = f"COPY ({query}) TO '{destination}' (FORMAT parquet, USE_TMP_FILE false)"
+            copy = self.training_set.written_to(str(path))
             run(MAKING, lambda: connection.execute(copy), connection)
             ((count,),) = connection.fetchall()
             self._warn_of_withheld(connection, count)

@@ -94,11 +94,6 @@ def in_a_line(error: duckdb.Error) -> str:
 _catalog: list[Functions] = []  # of this process's DuckDB, once it was asked
 
 
-def refused_calls(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
-    """Yield why the text may not call what it calls."""
-    return _functions(connection).refused(_calls(connection, sql))
-
-
 def _functions(connection: duckdb.DuckDBPyConnection) -> Functions:
     if not _catalog:
         _catalog.append(Functions.of(connection.execute(CATALOG).fetchall()))
