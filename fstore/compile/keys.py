@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from sqlglot import exp
 
 from fstore.compile.request import Columns, FeatureRequest
 from fstore.compile.sql import try_cast, without_nan
-from fstore.compile.types import FLOATS, INTEGERS, NANOSECONDS, ZONED, family, find_column
+from fstore.compile.types import (
+    FLOATS,
+    INTEGERS,
+    NANOSECONDS,
+    ZONED,
+    decimal_of,
+    family,
+    find_column,
+)
 from fstore.definitions import Column
 from fstore.errors import SpineError
 
@@ -62,14 +69,13 @@ class _Digits(NamedTuple):
 
 _LONGEST = 38  # digits of a DECIMAL
 _BEFORE = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "UBIGINT": 20}
-_DECIMAL = re.compile(r"DECIMAL\((\d+), ?(\d+)\)")
 
 
 def _digits(kind: str) -> _Digits | None:
     if kind in INTEGERS:
         return _Digits(_BEFORE.get(kind) or _BEFORE.get(kind.removeprefix("U"), _LONGEST + 1))
-    found = _DECIMAL.fullmatch(kind)
-    return _Digits(int(found[1]) - int(found[2]), int(found[2])) if found else None
+    decimal = decimal_of(kind)
+    return _Digits(decimal[0] - decimal[1], decimal[1]) if decimal else None
 
 
 def _have_a_common_type(given: str, key: str, ours: _Digits, theirs: _Digits) -> bool:

@@ -17,6 +17,17 @@ TIMESTAMPS = ZONED | {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"
 
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")  # names and texts within a type
+_DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+
+
+def decimal_of(type_name: str) -> tuple[int, int] | None:
+    """Return how many digits a DECIMAL has, and how many of them behind the point.
+
+    >>> decimal_of("DECIMAL(10,2)"), decimal_of("DECIMAL(10,2)[]"), decimal_of("DOUBLE")
+    ((10, 2), None, None)
+    """
+    found = _DECIMAL.fullmatch(type_name)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def is_clock(type_name: str) -> bool:

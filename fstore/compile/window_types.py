@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from fstore.compile.types import FLOATS, INTEGERS, find_column, is_nested
+from fstore.compile.types import FLOATS, INTEGERS, decimal_of, find_column, is_nested
 from fstore.definitions import Column, FeatureView, WindowFeature
 from fstore.errors import DeclarationError, Problem, did_you_mean, listed
 
@@ -57,9 +57,8 @@ def window_type(feature: WindowFeature, columns: tuple[Column, ...]) -> str:
     given = aggregated(feature, columns).type
     if feature.function != "sum":
         return given
-    if given.startswith("DECIMAL"):
-        scale = given.removesuffix(")").rpartition(",")[2].strip()
-        return f"DECIMAL(38,{scale})"
+    if decimal := decimal_of(given):
+        return f"DECIMAL(38,{decimal[1]})"
     return "DOUBLE" if given in FLOATS else "BIGINT"
 
 

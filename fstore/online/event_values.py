@@ -7,7 +7,6 @@ of an ENUM the position of the text.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fstore.compile.types import INTEGERS, WIDE
+from fstore.compile.types import INTEGERS, WIDE, decimal_of
 from fstore.online.arrays import array_of, missing
 from fstore.online.cells import codec_of
 from fstore.online.enums import members_of
 from fstore.online.values import EXACT, HUGE
 
-_DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _WHOLE = np.int64(2**63 - 1)
 _NAN = float("nan")
 _LONG, _DOUBLE = struct.Struct("<q"), struct.Struct("<d")
@@ -87,10 +85,10 @@ class ValueKind:
         """What the sums that their type holds lie between; None of doubles, which hold all."""
         if self.number == "float":
             return None
-        found = _DECIMAL.fullmatch(self.type)
-        if found is None:
+        decimal = decimal_of(self.type)
+        if decimal is None:
             return -(2**63) - 1, 2**63
-        beyond: int = 10 ** (38 - int(found[2]))
+        beyond: int = 10 ** (38 - decimal[1])
         return -beyond, beyond
 
     def as_double(self, value: Any) -> float:
@@ -102,9 +100,9 @@ class ValueKind:
 def kind_of(kind: str) -> ValueKind:
     """Return how values of a DuckDB type are kept."""
     codec = codec_of(kind)
-    found = _DECIMAL.fullmatch(kind)
-    if found and int(found[1]) <= 18:
-        scale = int(found[2])
+    decimal = decimal_of(kind)
+    if decimal and decimal[0] <= 18:
+        scale = decimal[1]
         unscaled, of_text = partial(_unscaled, scale), partial(_unscaled_text, scale)
         decode = partial(_scaled, scale)
         return ValueKind(kind, np.dtype("<i8"), "decimal", True, scale, decode, unscaled, of_text)

@@ -6,7 +6,6 @@ computed with; and numbers are rounded as the engine's CAST rounds the column of
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
@@ -14,12 +13,12 @@ from functools import cache
 from typing import Any
 
 from fstore.compile.steps import INT_RANGES
+from fstore.compile.types import decimal_of
 from fstore.online.keys import KeyType, NotAKeyError
 from fstore.online.rounding import half_away
 from fstore.online.values import EXACT
 
 _RANGES = INT_RANGES | {"HUGEINT": (-(2**127), 2**127 - 1), "UHUGEINT": (0, 2**128 - 1)}
-_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _FLOAT = struct.Struct("<f")
 
 
@@ -36,8 +35,8 @@ def field_reader(kind: str) -> Callable[[Any], Any]:
         return _double(read)
     if kind == "FLOAT":
         return _fitted(read, _to_float)
-    if found := _DECIMAL.fullmatch(kind):
-        return _decimal(read, int(found[1]), int(found[2]))
+    if decimal := decimal_of(kind):
+        return _decimal(read, *decimal)
     return read
 
 

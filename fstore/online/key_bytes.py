@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from fstore.compile.types import INTEGERS, NANOSECONDS, TIMESTAMPS, WIDE
+from fstore.compile.types import INTEGERS, NANOSECONDS, TIMESTAMPS, WIDE, decimal_of
 from fstore.online.instants import micros
 
 WHOLE_NUMBERS = INTEGERS - WIDE
 _MANY = 64  # values from which on numpy is faster than one by one
-_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -162,5 +160,5 @@ def _encoder_of(kind: str) -> Callable[[Any], bytes | None]:
     for kinds, _, encode in _ENCODERS:
         if kind in kinds:
             return encode
-    found = _DECIMAL.fullmatch(kind)
-    return partial(_decimal_bytes, int(found[1]), int(found[2])) if found else _text_bytes
+    decimal = decimal_of(kind)
+    return partial(_decimal_bytes, *decimal) if decimal else _text_bytes

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from fstore.compile.handed import for_storage
 from fstore.compile.keyvalue import cast_of
+from fstore.compile.types import decimal_of
 from fstore.online import in_memory
 from fstore.online.enums import members_of
 from fstore.online.keys import NotAKeyError
@@ -25,7 +26,6 @@ from fstore.online.pushed_values import Reader, reader_of
 from fstore.online.values import HUGE, WELL_KNOWN, arrow_types, to_arrow
 
 _ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
-_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _TEXT_OF_A_KIND = re.compile(r"\b(ENUM|JSON|UUID)\b")  # which Arrow takes for any text
 
 
@@ -127,8 +127,8 @@ def _refuse_one(kind: str, arrow: pa.DataType, reader: Reader, values: Sequence[
 
 def _wanted(kind: str, arrow: pa.DataType) -> str:
     """Return what to give for a type."""
-    if found := _DECIMAL.fullmatch(kind):
-        width, scale = int(found[1]), int(found[2])
+    if decimal := decimal_of(kind):
+        width, scale = decimal
         return (
             f"give a number of at most {width - scale} digits before the point and {scale} behind "
             "it"
