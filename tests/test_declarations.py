@@ -88,7 +88,7 @@ def problems_of(meta: Any, **more: Any) -> list[Problem]:
         (GOOD | {"event_timestamp": ""}, "event_timestamp", ["name of a column"]),
         (GOOD | {"Online": True}, "Online", ["not a key", "Did you mean online?"]),
         (GOOD | {3: 4}, "3", ["not a key"]),
-        (GOOD | {"kind": "on_demand"}, "kind", ["not a key of meta.fstore here"]),
+        (GOOD | {"kind": "on_demand"}, "kind", ["is not a key here, which takes: entities"]),
         (GOOD | {"ttl": "1 year"}, "ttl", ["months and years", "as in 7 days"]),
         (GOOD | {"ttl": "1.5 days"}, "ttl", ["'1.5 days' is not a duration"]),
         (GOOD | {"ttl": "-1 days"}, "ttl", ["is not a duration"]),

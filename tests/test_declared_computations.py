@@ -248,8 +248,8 @@ def test_an_on_demand_view_as_it_is_read() -> None:
                     {"view": "v", "alias": "o", "join_keys": {"k": "b"}},
                 ]
             },
-            "inputs",
-            ["o is the alias of v on other columns already"],
+            "inputs[1].alias",
+            ["o is inputs[0] already, of v on other columns: choose another"],
         ),
         (ON_DEMAND | {"request": ["x"]}, "request", ["must map names to types"]),
         (ON_DEMAND | {"request": {"x": 3}}, "request", ["must map names to types"]),

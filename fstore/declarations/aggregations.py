@@ -64,13 +64,7 @@ def window_features(reader: Reader, taken: Collection[str]) -> tuple[WindowFeatu
 def _features(reader: Reader, key: str, entry: Mapping[str, Any]) -> list[WindowFeature]:
     """Return the features of one entry: each function over each window."""
     before = len(reader.problems)
-    for word in entry:
-        if word not in AGGREGATION_KEYS:
-            reader.problem(
-                f"{key}.{word}",
-                f"is not a key here, which takes: {listed(AGGREGATION_KEYS)}."
-                f"{did_you_mean(str(word), AGGREGATION_KEYS)}",
-            )
+    reader.known_keys(AGGREGATION_KEYS, key, entry)
     column, where, name = (_text(reader, key, entry, word) for word in ("column", "where", "name"))
     functions = _functions(reader, key, entry)
     windows = _windows(reader, key, entry.get("windows"))

@@ -6,14 +6,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from fstore.declarations.reading import Declared, Reader
-from fstore.declarations.services import projection
+from fstore.declarations.services import check_aliases, projection
 from fstore.definitions import (
     Column,
     FeatureView,
     OnDemandExample,
     OnDemandInput,
     OnDemandView,
-    Projection,
 )
 from fstore.errors import Problem, did_you_mean, listed
 
@@ -98,7 +97,7 @@ def _inputs(
     if not isinstance(entries, list):
         reader.problem("inputs", f"must be a list, such as [view:feature], not {entries!r}")
         return ()
-    found = []
+    found = {}
     for place, entry in enumerate(entries):
         key, name = f"inputs[{place}]", None
         if isinstance(entry, dict) and "as" in entry:
@@ -124,9 +123,9 @@ def _inputs(
         if name is not None and (asked.features is None or len(asked.features) != 1):
             reader.problem(f"{key}.feature", f"must be one feature, as view:feature, not {entry!r}")
             continue
-        found.append(OnDemandInput(asked, name))
-    _check_aliases(reader, found)
-    return tuple(found)
+        found[key] = OnDemandInput(asked, name)
+    check_aliases(reader, {key: each.projection for key, each in found.items()})
+    return tuple(found.values())
 
 
 def _view_of(entry: object) -> str:
@@ -134,20 +133,6 @@ def _view_of(entry: object) -> str:
     if isinstance(entry, dict):
         return str(entry.get("view"))
     return str(entry).partition(":")[0]
-
-
-def _check_aliases(reader: Reader, inputs: list[OnDemandInput]) -> None:
-    """Note every alias that stands for two things."""
-    first: dict[str, Projection] = {}
-    for each in inputs:
-        asked = each.projection
-        if asked.alias is None:
-            continue
-        other = first.setdefault(asked.alias.casefold(), asked)
-        if (other.view, dict(other.join_keys)) != (asked.view, dict(asked.join_keys)):
-            reader.problem(
-                "inputs", f"{asked.alias} is the alias of {other.view} on other columns already"
-            )
 
 
 def _request(reader: Reader) -> tuple[Column, ...]:

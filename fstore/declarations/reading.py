@@ -49,12 +49,15 @@ class Reader:
         where = f"meta.fstore.{key}" if key else "meta.fstore"
         self.problems.append(Problem(self.node.declared_in, self.node.name, where, text))
 
-    def known_keys(self, known: Sequence[str]) -> None:
-        for key in self.meta:
+    def known_keys(
+        self, known: Sequence[str], within: str = "", entry: Mapping[Any, Any] | None = None
+    ) -> None:
+        """Note each key that is not known: of ``entry``, which stands at ``within``, or of all."""
+        for key in self.meta if entry is None else entry:
             if key not in known:
                 self.problem(
-                    key,
-                    f"is not a key of meta.fstore here, which takes: {listed(known)}."
+                    f"{within}.{key}" if within else str(key),
+                    f"is not a key here, which takes: {listed(known)}."
                     f"{did_you_mean(str(key), known)}",
                 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fstore.declarations.reading import Declared, Reader
@@ -41,7 +41,7 @@ def feature_service(
         projection(reader, f"features[{place}]", entry, views, wrong, on_demand)
         for place, entry in enumerate(entries)
     ]
-    _check_aliases(reader, projections)
+    check_aliases(reader, {f"features[{at}]": it for at, it in enumerate(projections) if it})
     full_feature_names = reader.truth("full_feature_names", default=False)
     whole = tuple(projection for projection in projections if projection)
     if len(problems) > before or len(whole) < len(projections):
@@ -58,16 +58,16 @@ def feature_service(
     )
 
 
-def _check_aliases(reader: Reader, projections: Sequence[Projection | None]) -> None:
-    """Note every alias that stands for two things."""
-    first: dict[str, tuple[int, Projection]] = {}
-    for place, found in enumerate(projections):
-        if found is None or found.alias is None:
+def check_aliases(reader: Reader, projections: Mapping[str, Projection]) -> None:
+    """Note every alias that stands for two things; ``projections`` are by their places."""
+    first: dict[str, tuple[str, Projection]] = {}
+    for place, found in projections.items():
+        if found.alias is None:
             continue
         at, other = first.setdefault(found.alias.casefold(), (place, found))
         if other.view != found.view or dict(other.join_keys) != dict(found.join_keys):
-            taken = f"is features[{at}] already, of {other.view} on other columns: choose another"
-            reader.problem(f"features[{place}].alias", f"{found.alias} {taken}")
+            taken = f"is {at} already, of {other.view} on other columns: choose another"
+            reader.problem(f"{place}.alias", f"{found.alias} {taken}")
 
 
 def projection(
@@ -89,13 +89,7 @@ def projection(
             return None
         found = Projection(name, None if feature in ("", "*") else (feature,))
     elif isinstance(entry, dict) and isinstance(entry.get("view"), str):
-        for word in entry:
-            if word not in PROJECTION_KEYS:
-                reader.problem(
-                    f"{key}.{word}",
-                    f"is not a key here, which takes: {listed(PROJECTION_KEYS)}."
-                    f"{did_you_mean(str(word), PROJECTION_KEYS)}",
-                )
+        reader.known_keys(PROJECTION_KEYS, key, entry)
         found = _projection_of_mapping(reader, key, entry)
     else:
         reader.problem(
