@@ -15,7 +15,7 @@ from fstore.online.image import Image
 from fstore.online.known import Known, KnownKeys
 from fstore.online.protocol import Columns, Lookup
 from fstore.online.records import RANK, Layout, Row
-from fstore.online.visible import newest
+from fstore.online.visible import newest, plainly_seen
 
 _MANY = 32  # keys from which on it pays to find and read them all at once
 
@@ -54,15 +54,8 @@ def index_lookup(
         records, numbers = gather(asked)  # type: ignore[arg-type]  # no None among them
         if is_null:
             numbers[[key is None for key in keys]] = -1
-        # What is seen as it is: the only row of a key that nothing was pushed to, begun and not
-        # ended at the instant, and not too old. The others are seen one by one.
-        events = records["E"]
-        others = (
-            (numbers < 0) | (events > at) | (records["ends"] <= at) | (records["followers"] > 0)
-        )
-        if ttl is not None:
-            others |= events < at - ttl
         unknown = numbers < 0  # which are nowhere: there is nothing to look at
+        others = unknown | ~plainly_seen(records, at, ttl)
         if pushed:
             told = np.array([key in pushed for key in keys])
             others, unknown = others | told, unknown & ~told

@@ -9,7 +9,7 @@ visible from a time of its own on. The conformance tests hold both to the same o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fstore.definitions import FeatureView
 from fstore.online.entries import Entry
@@ -50,6 +50,16 @@ def known_from(view: FeatureView, event: int, arrival: int) -> int:
 def visible_from(view: FeatureView, event: int, arrival: int) -> int:
     """Return the first instant at which a row can be seen: the later of E and A."""
     return max(event, known_from(view, event, arrival))
+
+
+def plainly_seen(records: Any, at: int, ttl: int | None) -> Any:
+    """Return which of an array of published rows are seen as they are; ``ttl`` is in microseconds.
+
+    Those are the only rows of their keys, begun and not ended at the instant, and not too old. The
+    others are looked at one by one, as is every row of a key that was pushed to.
+    """
+    seen = (records["E"] <= at) & (records["ends"] > at) & (records["followers"] == 0)
+    return seen if ttl is None else seen & (records["E"] >= at - ttl)
 
 
 def newest(versions: Iterable[Version], at: int) -> Version | None:
