@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fstore.definitions import Column, FeatureView
+from fstore.errors import OnlineStoreError
+from fstore.online.event_block import EventBlock, NotABlockError
 from fstore.online.event_layout import EventLayout
-from fstore.online.event_state import EventState, place_in, served_cells
+from fstore.online.event_state import EventState
 from fstore.online.held import found
 from fstore.online.known import Known
+from fstore.online.merged import EventSpan
 from fstore.online.protocol import Generation
 from fstore.online.records import Layout, Row
-from fstore.online.windows import WindowPlan
+from fstore.online.windows import Cells, WindowPlan
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class WindowJoin:
         layout = self.state.rows
         return [
             row
-            + served_cells(
+            + _served(
                 self.plan, self.state, (key, block, found(value, layout)[2]), self.generation, at
             )
             for row, key, value, block in zip(rows, keys, values, blocks, strict=True)
@@ -77,5 +80,38 @@ def unpublished(
     state: EventState, block: bytes | None, known: Known, number: int, since: int
 ) -> Known:
     """Return what generation ``number``, which published a key's block, needs of its pushes."""
-    published = place_in(block, state.layout, None, number)
+    published = _place_in(block, state.layout, None, number)
     return state.unpublished(published, known, number, since)
+
+
+def _served(
+    plan: WindowPlan,
+    state: EventState,
+    asked: tuple[bytes | None, bytes | None, Known | None],
+    generation: int,
+    at: int,
+) -> Cells:
+    """Return the cells of one key of a server: of (key, its block, what was pushed of it)."""
+    key, content, known = asked
+    if key is None:
+        return plan.nothing
+    published = _place_in(content, state.layout, known, generation)
+    if known is not None and known.events:
+        published, at = state.place(key, published, known, at)
+    if published is None:
+        return plan.empty
+    block, first, end = published
+    return plan.bound(block)(first, end, at)
+
+
+def _place_in(
+    block: bytes | None, layout: EventLayout, known: Known | None, generation: int
+) -> EventSpan | None:
+    """Return where the published events of a key are, from its own block; None where none are."""
+    if not block or (known is not None and known.hides >= generation):
+        return None
+    try:
+        whole = EventBlock(block, layout)
+    except NotABlockError as error:
+        raise OnlineStoreError(f"Events are {error}. Run: fstore materialize") from error
+    return whole, 0, whole.count
