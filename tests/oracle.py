@@ -248,7 +248,9 @@ class View:
             event, arrived = self.event(row), self.arrival(row)
             if None in key or event is None or (self.known_at and arrived is None):
                 continue
-            found.add((key, max(event, arrived) if self.known_at else event))
+            first = max(event, arrived) if self.known_at else event
+            if self.fresh(row, first):
+                found.add((key, first))
         return list(found)
 
 

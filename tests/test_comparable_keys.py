@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fstore
 from fstore.compile.keys import comparable
+from fstore.compile.plans import Plan, WindowPlan
 from fstore.compile.sql import quoted, render
-from tests.harness import View, make_project
+from tests.harness import WAREHOUSE, View, make_project, on_demand
 
 META = {"entities": {"user": "k"}, "event_timestamp": "t"}
 NUMBERS = [
@@ -94,3 +97,50 @@ def test_a_number_beyond_a_decimal_key_matches_nothing(tmp_path: Path) -> None:
     for spine in (table, sql):
         found = store.get_historical_features(spine, ["v:x"]).to_arrow()
         assert found.column("x").to_pylist() == [10, None, None]
+
+
+NAN = float("nan")
+ZONES = pa.table({"zone": [1.0, NAN, 2.0], "fee": [1.0, NAN, 2.0], "x": [1, 2, 3]})
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_nan_is_no_key_in_a_file_whose_statistics_leave_it_out(
+    tmp_path: Path, in_file: bool
+) -> None:
+    """Other writers leave NaN out of them, as the format says, and DuckDB then sees none."""
+    at = datetime(2024, 1, 1)
+    rows = ZONES.append_column("t", pa.array([at] * 3))
+    columns = {"zone": "DOUBLE", "t": "TIMESTAMP", "x": "BIGINT"}
+    meta = {"entities": {"zone": "zone"}, "event_timestamp": "t"}
+    counted = [{"windows": ["7 days"], "functions": ["count"]}]
+    views = [
+        View("plain", columns, [], meta),
+        View("visits", columns, [], meta | {"aggregations": counted}),
+        on_demand("fees", "select fee is null as none from inputs", request={"fee": "double"}),
+    ]
+    project = make_project(tmp_path / "p", views)
+    pq.write_table(rows, project / "rows.parquet")
+    with duckdb.connect(str(project / WAREHOUSE)) as connection:
+        for name in ("plain", "visits"):
+            connection.execute(f"DROP TABLE {name}")
+            connection.execute(f"CREATE VIEW {name} AS FROM read_parquet('{project}/rows.parquet')")
+    spine: Any = rows.set_column(2, "event_timestamp", pa.array([datetime(2024, 1, 2)] * 3))
+    spine = spine.select(["zone", "fee", "event_timestamp"])
+    if in_file:
+        pq.write_table(spine, project / "spine.parquet")
+        spine = "FROM 'spine.parquet'"
+    with fstore.FeatureStore(project) as store:
+        for plan in Plan:
+            if plan is Plan.BUCKETED:
+                continue
+            found = store.get_historical_features(spine, ["plain:x", "fees:none"], plan=plan)
+            assert found.to_arrow()["x"].to_pylist() == [1, None, 3]
+            assert found.to_arrow()["none"].to_pylist() == [False, True, False]
+        for windows in WindowPlan:
+            found = store.get_historical_features(spine, ["visits:*"], plan=windows)
+            assert found.to_arrow()["count_7d"].to_pylist() == [1, None, 1]
+        every = store.get_historical_features(None, ["plain:x"], start=at).to_arrow()
+        assert every["zone"].to_pylist() == [1.0, 2.0]
+        assert [view.keys for view in store.materialize().views] == [2, 2]
+        online = store.get_online_features(["plain:x"], [{"zone": zone} for zone in (1.0, NAN, 2)])
+        assert online.to_dict()["x"] == [1, None, 3]

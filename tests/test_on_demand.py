@@ -523,12 +523,15 @@ def test_settings_that_change_arithmetic_are_warned_of(tmp_path: Path) -> None:
     def warned(*views: View) -> list[str]:
         project = make_project(tmp_path / f"with_{len(views)}", [STATS, *views])
         path = project / "profiles.yml"
-        changed = "TimeZone: UTC\n        integer_division: true\n        Calendar: buddhist"
+        changed = (
+            "TimeZone: UTC\n        integer_division: true\n        old_implicit_casting: true"
+        )
         path.write_text(path.read_text().replace("TimeZone: UTC", changed))
         return [str(it.problem) for it in FeatureStore(project).check() if not it.is_error]
 
     found = warned(on_demand("od", "select x / 2 as m from inputs", inputs=["stats:x"]))
-    for setting, warning in zip(("Calendar", "integer_division"), sorted(found), strict=True):
+    names = ("integer_division", "old_implicit_casting")
+    for setting, warning in zip(names, sorted(found), strict=True):
         assert f"{setting}: changes what SQL computes in training" in warning
     assert warned() == []
 

@@ -325,6 +325,24 @@ def test_an_unknown_plan_is_refused_with_the_nearest(project: Path) -> None:
         taken(project, spine_of(5, 5), plan="pears")
 
 
+def test_a_forced_plan_is_for_what_it_can_be_taken_for(tmp_path: Path) -> None:
+    """Of the rows of a view of events only the times are needed, and no ttl cuts those."""
+    counted = META | {"aggregations": [{"windows": ["1 day"], "functions": ["count"]}]}
+    rows = [(1, "2024-01-01", 7)]
+    views = [
+        harness.View("stats", COLUMNS, rows, META | {"ttl": "2 days"}),
+        harness.View("visits", COLUMNS, rows, counted),
+    ]
+    spine = "SELECT 1 AS k, TIMESTAMP '2024-01-01 12:00:00' AS event_timestamp"
+    with fstore.FeatureStore(harness.make_project(tmp_path / "p", views)) as store:
+        job = store.get_historical_features(
+            spine, ["stats:v", "visits:*"], plan="bucketed", include_event_timestamps=True
+        )
+        (row,) = job.to_arrow().to_pylist()
+    assert (row["v"], row["count_1d"]) == (7, 1)
+    assert row["stats__event_timestamp"] == row["visits__event_timestamp"]
+
+
 def test_bucketed_needs_a_ttl(project: Path) -> None:
     with pytest.raises(fstore.RequestError, match=r"dimension has none: give it a ttl"):
         taken(project, spine_of(5, 5), "dimension", plan="bucketed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -52,6 +53,33 @@ def test_no_file_is_held_between_jobs(project: Path) -> None:
             connection.execute("INSERT INTO stats VALUES (2, '2024-01-01', NULL)")
         names = idle(project)[0].execute("SELECT database_name FROM duckdb_databases()").fetchall()
         assert {name for (name,) in names} == {"memory", "temp", "system"}
+
+
+@pytest.mark.filterwarnings("ignore::fstore.FstoreWarning")
+def test_settings_of_the_profile_change_no_order_and_no_time(project: Path) -> None:
+    """A row that is known later has a greater E and A; the spine's order is the other way round."""
+    columns = {"k": "BIGINT", "t": "TIMESTAMPTZ", "c": "TIMESTAMPTZ", "x": "BIGINT"}
+    meta = {"entities": {"user": "k"}, "event_timestamp": "t", "created_timestamp": "c"}
+    rows = [(1, "2024-01-01 00:00:00+00", f"2024-01-0{day} 00:00:00+00", day) for day in (1, 2, 3)]
+    counted = [{"windows": ["1 day"], "functions": ["count"]}]
+    views = [
+        harness.View("plain", columns, rows, meta),
+        harness.View("events", columns, rows, meta | {"aggregations": counted, "event_key": "x"}),
+    ]
+    harness.make_project(project, views)
+    spine = pa.table({"k": [1, 1], "event_timestamp": [datetime(2024, 1, day) for day in (2, 5)]})
+    expected = {**spine.to_pydict(), "x": [2, 3], "count_1d": [0, 0]}
+    expected["count_1d"][0] = 2
+    for settings in ({}, {"default_order": "desc", "Calendar": "japanese"}):
+        profiles = yaml.safe_load((project / "profiles.yml").read_text())
+        profiles[harness.PROJECT]["outputs"]["dev"]["settings"] |= settings
+        harness.write_yaml(project / "profiles.yml", profiles)
+        with fstore.FeatureStore(project) as store:
+            for plan in (None, "asof", "placed", "pairs"):
+                job = store.get_historical_features(spine, ["plain:x", "events:*"], plan=plan)
+                assert job.to_arrow().to_pydict() == expected
+            found = store.get_historical_features(None, ["plain:x"], start=datetime(2024, 1, 1))
+            assert found.to_arrow()["x"].to_pylist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

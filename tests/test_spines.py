@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -22,6 +24,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> fstore.FeatureStore:
     rows = [(k, "2024-01-01 00:00:00", k * 10) for k in (1, 2, 3)]
     view = View("v", {"k": "BIGINT", "t": "TIMESTAMP", "x": "BIGINT"}, rows, META)
     return fstore.FeatureStore(make_project(tmp_path_factory.mktemp("spines") / "p", [view]))
+
+
+def test_a_column_of_arrays_comes_back(store: fstore.FeatureStore, tmp_path: Path) -> None:
+    embeddings = [None, np.array([1.0, 2.0]), np.array([])]
+    frame = pd.DataFrame({"k": [1, 2, 3], "event_timestamp": [T] * 3, "embedding": embeddings})
+    job = store.get_historical_features(frame, ["v:x"])
+    assert job.to_df()["embedding"].tolist()[1] is embeddings[1]
+    lists = [None, [1.0, 2.0], []]
+    assert job.to_arrow()["embedding"].to_pylist() == lists
+    assert job.to_polars()["embedding"].to_list() == lists
+    written = job.to_parquet(tmp_path / "x.parquet")
+    assert pd.read_parquet(written)["x"].tolist() == [10, 20, 30]
 
 
 def reversed_rows(frame: pd.DataFrame) -> None:

@@ -14,7 +14,6 @@ from fstore.errors import FstoreError, MissingColumnError, Problem, WrongTypeErr
 
 DAY_SECONDS = 86_400
 _ARITHMETIC = (
-    "calendar",
     "default_collation",
     "error_on_division_by_zero",
     "ieee_floating_point_ops",

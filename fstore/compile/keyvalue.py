@@ -107,8 +107,8 @@ def scan_events(view: FeatureView, columns: tuple[Column, ...], *, is_sorted: bo
     query = query.from_(exp.table_(EVENTS, quoted=True))
     if is_sorted:
         return render(query)
-    terms = [exp.Ordered(this=quoted(name), nulls_first=True) for name in order]
-    terms.append(exp.Ordered(this=exp.column("rowid"), nulls_first=False))
+    terms = [exp.Ordered(this=quoted(name), desc=False, nulls_first=True) for name in order]
+    terms.append(exp.Ordered(this=exp.column("rowid"), desc=False, nulls_first=False))
     return render(query.order_by(*terms))
 
 

@@ -26,7 +26,7 @@ from fstore.compile.sql import (
     zoned,
 )
 from fstore.compile.types import find_column, unused
-from fstore.compile.visibility import clocked
+from fstore.compile.visibility import clocked, fresh
 from fstore.definitions import Column, FeatureView
 
 # Where a job puts the spine: a temporary view, so that it hides no relation of the warehouse.
@@ -138,11 +138,15 @@ def spineless(
     parts: list[exp.Query] = []
     for view in views:
         built = columns[view.reference]
-        visible_from = quoted(Clocks.of(view, built).visible_from)
+        clocks = Clocks.of(view, built)
+        visible_from = quoted(clocks.visible_from)
         part = exp.select(
             *(quoted(key) for key in keys),
             aliased(zoned(visible_from), "event_timestamp"),
         ).from_(subquery_as(clocked(view, built, ()), "seen"))
+        # A row that arrives when it is older than its ttl never becomes visible.
+        for within in fresh(view, clocks, "seen", visible_from):
+            part = part.where(within)
         if start is not None:
             part = part.where(exp.GTE(this=visible_from.copy(), expression=instant(start)))
         if end is not None:

@@ -89,7 +89,9 @@ def over(
 
     ``order`` are columns, of ``table`` where one is named.
     """
-    ordered = [exp.Ordered(this=quoted(name, table), nulls_first=True) for name in order]
+    ordered = [
+        exp.Ordered(this=quoted(name, table), desc=False, nulls_first=True) for name in order
+    ]
     return exp.Window(
         this=function,
         partition_by=list(partition),
@@ -100,10 +102,15 @@ def over(
 
 
 def without_nan(value: exp.Expr, type_name: str) -> exp.Expr:
-    """Return the value, NULL for the NaN of a float: as a key, or where a NaN means NULL."""
+    """Return the value, NULL for the NaN of a float: as a key, or where a NaN means NULL.
+
+    DuckDB believes the statistics of a Parquet file, and other writers leave NaN out of them: it
+    then takes ISNAN of a column for false, as it does of most expressions, but not of a CASE.
+    """
     if type_name not in FLOATS:
         return value
-    return exp.Case().when(exp.IsNan(this=value.copy()).not_(), value)
+    opaque = exp.Case().when(value.copy().is_(exp.null()).not_(), value.copy())
+    return exp.Case().when(exp.IsNan(this=opaque).not_(), value)
 
 
 def is_there(value: exp.Expr, type_name: str = "") -> exp.Expr:
@@ -117,8 +124,8 @@ def try_cast(value: exp.Expr, type_name: str) -> exp.TryCast:
 
 
 def ascending(name: str, table: str | None = None) -> exp.Ordered:
-    """Return the column as a term of ORDER BY, NULLs last."""
-    return exp.Ordered(this=quoted(name, table), nulls_first=False)
+    """Return the column as a term of ORDER BY, NULLs last; ASC is said: a profile may say DESC."""
+    return exp.Ordered(this=quoted(name, table), desc=False, nulls_first=False)
 
 
 def table_of(relation: Relation) -> exp.Table:

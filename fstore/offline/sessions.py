@@ -180,6 +180,7 @@ def _settings(project: Project) -> Iterator[tuple[str, object]]:
             yield name, value
     yield "file_search_path", str(project.directory)
     yield "TimeZone", "UTC"
+    yield "Calendar", "gregorian"  # by another one, no clock with a zone would mean what it says
     yield "preserve_insertion_order", True  # the order of a SQL spine is part of the answer
     # Its time grows much faster than the views joined, to nearly all of it for 50 of them
     # (docs/decisions/0006), and what it pulls up our queries do not have.

@@ -83,19 +83,22 @@ def plans_for(
         view, no_ties = join.view, join.view in unique
         windows = windows_asked(request, join)
         features = len(columns_asked(request, join))
+        wanted = for_rows
+        if wanted is Plan.BUCKETED and view.ttl is None:
+            wanted = None  # of its rows the times alone are needed, or the plan would be refused
         sizes = wide = one = None
         if windows and for_windows is None:
             longest = max((it.window for it in windows), key=lambda it: it.seconds)
             wide = looked_at(join, longest, features)
-        if features or for_rows is Plan.PLACED:
-            one = without_look(join, places.get(view), for_rows, spine_rows, unique=no_ties)
+        if features or wanted is Plan.PLACED:
+            one = without_look(join, places.get(view), wanted, spine_rows, unique=no_ties)
         if one is None:
-            if features and for_rows is None:
+            if features and wanted is None:
                 sizes = looked_at(join, view.ttl, features)
             elif wide is not None:
                 sizes = replace(wide, visible=None, stretched=None)
             computed = source_of(view) is None
-            one = choose(join, sizes, for_rows, places.get(view), computed=computed, unique=no_ties)
+            one = choose(join, sizes, wanted, places.get(view), computed=computed, unique=no_ties)
         if windows:
             found = choose_windows(join, wide, for_windows)
             one = replace(one, windows=found, rows=features > 0)

@@ -107,7 +107,8 @@ def _from_pandas(series: Any) -> pa.ChunkedArray:
     import pandas as pd
 
     if series.dtype == object:
-        first = next((value for value in series if not _is_missing(value)), None)
+        scalar = pd.api.types.is_scalar  # of an array, isna would be one
+        first = next((it for it in series if not (scalar(it) and pd.isna(it))), None)
         if isinstance(first, uuid.UUID):
             series = series.map(lambda value: str(value) if isinstance(value, uuid.UUID) else value)
         elif isinstance(first, datetime):
@@ -128,10 +129,6 @@ def _decimal(value: object) -> object:
     if abs(value) >= 10**DIGITS:
         raise OverflowError(_TOO_LONG)
     return Decimal(value)
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or value != value  # NaN and NaT differ from themselves
 
 
 def time_column(

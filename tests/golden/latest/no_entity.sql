@@ -70,7 +70,7 @@ WITH "world_computed" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."event_time"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."v" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."v" ASC NULLS FIRST
     ) IS NULL
 ), "world_rows" AS (
   SELECT

@@ -91,7 +91,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "found"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."temp" NULLS FIRST, "row"."sky" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."temp" ASC NULLS FIRST, "row"."sky" ASC NULLS FIRST
     ) IS NULL
 ), "origin_weather_rows" AS (
   SELECT
@@ -169,7 +169,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."temp" NULLS FIRST, "row"."sky" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."temp" ASC NULLS FIRST, "row"."sky" ASC NULLS FIRST
     ) IS NULL
 ), "dest_weather_rows" AS (
   SELECT
@@ -195,4 +195,4 @@ LEFT JOIN "origin_weather_rows" AS "origin_weather"
 LEFT JOIN "dest_weather_rows" AS "dest_weather"
   ON "spine"."spine_row" = "dest_weather"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

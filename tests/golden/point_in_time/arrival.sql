@@ -100,7 +100,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST, "row"."v" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."recorded" ASC NULLS FIRST, "row"."v" ASC NULLS FIRST
     ) IS NULL
 ), "late_rows" AS (
   SELECT
@@ -121,4 +121,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "late_rows" AS "late"
   ON "spine"."spine_row" = "late"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

@@ -88,7 +88,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."v" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."v" ASC NULLS FIRST
     ) IS NULL
 ), "ticks_rows" AS (
   SELECT
@@ -109,4 +109,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "ticks_rows" AS "ticks"
   ON "spine"."spine_row" = "ticks"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

@@ -89,7 +89,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."v" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."v" ASC NULLS FIRST
     ) IS NULL
 ), "stats_rows" AS (
   SELECT
@@ -110,4 +110,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "stats_rows" AS "stats"
   ON "spine"."spine_row" = "stats"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

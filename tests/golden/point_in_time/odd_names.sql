@@ -86,7 +86,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time_" NULLS FIRST, "row"."as_of" NULLS FIRST
+      ORDER BY "row"."event_time_" ASC NULLS FIRST, "row"."as_of" ASC NULLS FIRST
     ) IS NULL
 ), "spine_rows" AS (
   SELECT
@@ -160,7 +160,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."recency" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."recency" ASC NULLS FIRST
     ) IS NULL
 ), "ü_y_rows" AS (
   SELECT
@@ -185,4 +185,4 @@ LEFT JOIN "spine_rows" AS "spine"
 LEFT JOIN "ü_y_rows" AS "ü_y"
   ON "spine_"."spine_row" = "ü_y"."spine_row"
 ORDER BY
-  "spine_"."spine_row";
+  "spine_"."spine_row" ASC;

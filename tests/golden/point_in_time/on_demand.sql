@@ -85,7 +85,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."x" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."x" ASC NULLS FIRST
     ) IS NULL
 ), "stats_rows" AS (
   SELECT
@@ -161,7 +161,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."most" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."most" ASC NULLS FIRST
     ) IS NULL
 ), "limits_rows" AS (
   SELECT
@@ -211,4 +211,4 @@ LEFT JOIN "stats_rows" AS "stats"
 LEFT JOIN "risk_values" AS "risk"
   ON "spine"."spine_row" = "risk"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

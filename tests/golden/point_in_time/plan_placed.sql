@@ -44,7 +44,7 @@ WITH "spine" AS MATERIALIZED (
       "visible_from",
       MAX("event_time") OVER (
         PARTITION BY "k"
-        ORDER BY "visible_from" NULLS FIRST
+        ORDER BY "visible_from" ASC NULLS FIRST
         RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
       ) AS "event_time"
     FROM (
@@ -142,7 +142,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST, "row"."v" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."recorded" ASC NULLS FIRST, "row"."v" ASC NULLS FIRST
     ) IS NULL
 )
 SELECT
@@ -153,4 +153,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "late_rows" AS "late"
   ON "spine"."spine_row" = "late"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

@@ -88,7 +88,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."name" NULLS FIRST, "row"."dbt_valid_to" NULLS FIRST, "row"."dbt_is_deleted" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."name" ASC NULLS FIRST, "row"."dbt_valid_to" ASC NULLS FIRST, "row"."dbt_is_deleted" ASC NULLS FIRST
     ) IS NULL
 ), "plan_rows" AS (
   SELECT
@@ -115,4 +115,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "plan_rows" AS "plan"
   ON "spine"."spine_row" = "plan"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

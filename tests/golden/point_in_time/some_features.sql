@@ -94,7 +94,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "found"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."w" NULLS FIRST, "row"."v" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."w" ASC NULLS FIRST, "row"."v" ASC NULLS FIRST
     ) IS NULL
 ), "stats_rows" AS (
   SELECT
@@ -115,4 +115,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "stats_rows" AS "stats"
   ON "spine"."spine_row" = "stats"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

@@ -67,4 +67,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "stats_rows" AS "stats"
   ON "spine"."spine_row" = "stats"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

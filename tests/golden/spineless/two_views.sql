@@ -75,5 +75,5 @@ FROM (
     AND "visible_from" <= CAST('2024-01-05 00:00:00.000000' AS TIMESTAMP)
 ) AS "instants"
 ORDER BY
-  "event_timestamp",
-  "k";
+  "event_timestamp" ASC,
+  "k" ASC;

@@ -130,4 +130,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "clicks_windows" AS "clicks_windows"
   ON "spine"."spine_row" = "clicks_windows"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

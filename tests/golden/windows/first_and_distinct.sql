@@ -117,4 +117,4 @@ LEFT JOIN "clicks_windows" AS "clicks_windows"
 LEFT JOIN "clicks_distinct" AS "clicks_distinct"
   ON "spine"."spine_row" = "clicks_distinct"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

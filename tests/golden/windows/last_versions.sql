@@ -63,7 +63,7 @@ WITH "spine" AS MATERIALIZED (
     QUALIFY
       LEAD(TRUE) OVER (
         PARTITION BY "k", "id"
-        ORDER BY "recorded" NULLS FIRST, "event_time" NULLS FIRST, "id" NULLS FIRST, "x" NULLS FIRST, "status" NULLS FIRST
+        ORDER BY "recorded" ASC NULLS FIRST, "event_time" ASC NULLS FIRST, "id" ASC NULLS FIRST, "x" ASC NULLS FIRST, "status" ASC NULLS FIRST
       ) IS NULL
   ) AS "version"
   WHERE
@@ -109,4 +109,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "clicks_windows" AS "clicks_windows"
   ON "spine"."spine_row" = "clicks_windows"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

@@ -82,7 +82,7 @@ WITH "spine" AS MATERIALIZED (
 ), "clicks_cut" AS MATERIALIZED (
   SELECT
     "row".*,
-    ROW_NUMBER() OVER (PARTITION BY "row"."k" ORDER BY "row"."event_time" NULLS FIRST) // (
+    ROW_NUMBER() OVER (PARTITION BY "row"."k" ORDER BY "row"."event_time" ASC NULLS FIRST) // (
       CAST(SQRT(COUNT(*) OVER (PARTITION BY "row"."k") / 3) AS BIGINT) + 1
     ) AS "tile"
   FROM "clicks_events" AS "row"
@@ -209,4 +209,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "clicks_windows" AS "clicks_windows"
   ON "spine"."spine_row" = "clicks_windows"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

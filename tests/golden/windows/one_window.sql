@@ -92,7 +92,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "row"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."x" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."x" ASC NULLS FIRST
     ) IS NULL
 ), "clicks_rows" AS (
   SELECT
@@ -156,4 +156,4 @@ LEFT JOIN "clicks_rows" AS "clicks"
 LEFT JOIN "clicks_windows" AS "clicks_windows"
   ON "spine"."spine_row" = "clicks_windows"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

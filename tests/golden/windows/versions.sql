@@ -41,7 +41,7 @@ WITH "spine" AS MATERIALIZED (
       *,
       MIN("arrival") OVER (
         PARTITION BY "k", "id"
-        ORDER BY "recorded" NULLS FIRST, "event_time" NULLS FIRST, "id" NULLS FIRST, "x" NULLS FIRST, "status" NULLS FIRST
+        ORDER BY "recorded" ASC NULLS FIRST, "event_time" ASC NULLS FIRST, "id" ASC NULLS FIRST, "x" ASC NULLS FIRST, "status" ASC NULLS FIRST
         ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
       ) AS "superseded"
     FROM (
@@ -81,7 +81,7 @@ WITH "spine" AS MATERIALIZED (
 ), "clicks_cut" AS MATERIALIZED (
   SELECT
     "row".*,
-    ROW_NUMBER() OVER (PARTITION BY "row"."k" ORDER BY "row"."event_time" NULLS FIRST) // (
+    ROW_NUMBER() OVER (PARTITION BY "row"."k" ORDER BY "row"."event_time" ASC NULLS FIRST) // (
       CAST(SQRT(COUNT(*) OVER (PARTITION BY "row"."k") / 2) AS BIGINT) + 1
     ) AS "tile"
   FROM "clicks_events" AS "row"
@@ -160,4 +160,4 @@ FROM "spine" AS "spine"
 LEFT JOIN "clicks_windows" AS "clicks_windows"
   ON "spine"."spine_row" = "clicks_windows"."spine_row"
 ORDER BY
-  "spine"."spine_row";
+  "spine"."spine_row" ASC;

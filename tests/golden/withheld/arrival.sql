@@ -54,7 +54,7 @@ WITH "spine" AS MATERIALIZED (
   QUALIFY
     LEAD(TRUE) OVER (
       PARTITION BY "found"."spine_row"
-      ORDER BY "row"."event_time" NULLS FIRST, "row"."recorded" NULLS FIRST
+      ORDER BY "row"."event_time" ASC NULLS FIRST, "row"."recorded" ASC NULLS FIRST
     ) IS NULL
 )
 SELECT
