@@ -39,6 +39,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def cannot_hold(who: str, column: str, kind: str) -> str:
+    """Return what is said of a column for whose type there is no place, without the full stop."""
+    return (
+        f"{who} cannot hold the column {column}, which is {kind}: cast it to VARCHAR, in its model "
+        "or in the spine, or use to_arrow"
+    )
+
+
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """Return the known name that ``word`` most likely meant, or None where none is that like it.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fstore.errors import RequestError
+from fstore.errors import RequestError, cannot_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -79,10 +79,7 @@ def handed_over(
                 take(table.select([place]))
             except refused as error:
                 kind = types.get(field.name, str(field.type))
-                raise RequestError(
-                    f"{who} cannot hold the column {field.name}, which is {kind}: cast it to "
-                    f"VARCHAR, in its model or in the spine, or use to_arrow. ({error})"
-                ) from error
+                raise RequestError(f"{cannot_hold(who, field.name, kind)}. ({error})") from error
         raise
 
 

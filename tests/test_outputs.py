@@ -231,16 +231,31 @@ def test_types_that_what_is_asked_for_lacks(
     typed: fstore.FeatureStore, tmp_path: Path, name: str, output: str, who: str, kind: str
 ) -> None:
     frame = BOTH["frame"]
-    for spine in (frame, frame.iloc[:0]) if output == "to_parquet" else (frame,):
+    spines = (frame, frame.iloc[:0], BOTH["sql"]) if output == "to_parquet" else (frame,)
+    for spine in spines:
         job = typed.get_historical_features(spine, ["bits:x", f"{name}:x"], full_feature_names=True)
         given = [tmp_path / "a.parquet"] if output == "to_parquet" else []
         with pytest.raises(fstore.RequestError) as caught:
             getattr(job, output)(*given)
         assert str(caught.value).startswith(
             f"{who} cannot hold the column {name}__x, which is {kind}: cast it to VARCHAR, in its "
-            "model or in the spine, or use to_arrow. ("
+            "model or in the spine, or use to_arrow."
         )
         assert names(tmp_path) == []
+
+
+def test_a_column_of_the_spine_that_parquet_lacks(
+    typed: fstore.FeatureStore, tmp_path: Path
+) -> None:
+    given = "SELECT 1 AS k, TIMESTAMP '2024-01-02' AS event_timestamp, {'a': [INTERVAL 1 DAY]} AS s"
+    job = typed.get_historical_features(given, ["bits:x"])
+    with pytest.raises(fstore.RequestError) as caught:
+        job.to_parquet(tmp_path / "a.parquet")
+    assert str(caught.value) == (
+        "Parquet cannot hold the column s, which is STRUCT(a INTERVAL[]): cast it to VARCHAR, in "
+        "its model or in the spine, or use to_arrow."
+    )
+    assert names(tmp_path) == []
 
 
 def test_a_saved_dataset_that_pandas_cannot_hold(typed: fstore.FeatureStore) -> None:

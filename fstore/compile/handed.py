@@ -16,6 +16,8 @@ _PARTS = re.compile(
     r"""\b(?:UHUGEINT|HUGEINT|BIT|BIGNUM|TIME WITH TIME ZONE)(?=[\[),]|$)|\[\d+\]"""
 )
 
+_LACKING = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\b(?:INTERVAL(?=[\[),]|$)|UNION(?=\())""")
+
 # Arrow has no unsigned integer of 128 bits and would let its upper half wrap around: as a HUGEINT
 # what fits is itself, and what does not is an error.
 _STORED = {"UHUGEINT": "HUGEINT"}
@@ -52,6 +54,15 @@ def for_parquet(kind: str) -> str | None:
     ('DECIMAL(38, 0)[]', 'STRUCT(a FLOAT[][])', None)
     """
     return _replaced(kind, _PARQUET)
+
+
+def has_place_in_parquet(kind: str) -> bool:
+    """Whether Parquet has the type: DuckDB writes something else for those that it lacks.
+
+    >>> has_place_in_parquet("STRUCT(a INTERVAL)"), has_place_in_parquet("ENUM('UNION(')")
+    (False, True)
+    """
+    return not any(part[0] in ("INTERVAL", "UNION") for part in _LACKING.finditer(kind))
 
 
 def _replaced(kind: str, types: Mapping[str, str]) -> str | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from fstore.compile.handed import for_arrow, for_parquet
+from fstore.compile.handed import for_arrow, for_parquet, has_place_in_parquet
 from fstore.compile.plans import Taken
 from fstore.compile.point_in_time import (
     PointInTime,
@@ -27,6 +27,7 @@ from fstore.compile.spine import Spine
 from fstore.compile.sql import render
 from fstore.compile.withheld import can_withhold, withheld
 from fstore.definitions import Column, FeatureView
+from fstore.errors import RequestError, cannot_hold
 
 
 class Part(NamedTuple):
@@ -72,7 +73,13 @@ class TrainingSet:
         return render(with_types(self._whole, self.outputs, for_parquet))
 
     def written_to(self, path: str) -> str:
-        """Return the statement that writes :attr:`parquet_query` to a file."""
+        """Return the statement that writes :attr:`parquet_query` to a file.
+
+        RequestError names a column that Parquet cannot hold, for which DuckDB would write another.
+        """
+        for column in self.outputs:
+            if not has_place_in_parquet(column.type):
+                raise RequestError(f"{cannot_hold('Parquet', column.name, column.type)}.")
         file = render(exp.Literal.string(path))
         return f"COPY ({self.parquet_query}) TO {file} (FORMAT parquet, USE_TMP_FILE false)"
 
