@@ -125,6 +125,11 @@ def test_a_users_mistake_is_a_sentence(project: Path, tmp_path: Path) -> None:
         (["get-historical-features", "-e", "selec 1", "-f", "v"], 1, "not SQL that DuckDB reads"),
         (["get-historical-features", "-e", "labels", "-f", "v", "-o", "/"], 2, "is a directory"),
         (
+            ["get-historical-features", "-e", "v", "-f", "v", "-o", "a.CSV"],
+            2,
+            "name it a.parquet, or",
+        ),
+        (
             ["get-historical-features", "-e", "labels", "-f", "v", "-o", ""],
             1,
             ". cannot be written",

@@ -115,7 +115,7 @@ def test_a_file_is_whole_or_as_it_was(store: fstore.FeatureStore, tmp_path: Path
         "SELECT i AS k, TIMESTAMP '2024-01-02' AS event_timestamp, "
         "CASE WHEN i > 400000 THEN error('stop') END AS e FROM range(500_000) AS r(i)"
     )
-    with pytest.raises(fstore.OutputError, match="stop"):
+    with pytest.raises(fstore.SpineError, match="entity_df cannot run: Invalid Input Error: stop"):
         job(store, failing).to_parquet(path)
     assert path.read_text() == "older"
     assert list(tmp_path.iterdir()) == [path]

@@ -17,6 +17,7 @@ from tests.harness import View, make_project
 
 META = {"entities": {"user": "k"}, "event_timestamp": "t"}
 T = datetime(2024, 1, 2)
+SELECT = "SELECT 1 AS k, TIMESTAMP '2024-01-02' AS event_timestamp"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,33 @@ def test_a_column_of_arrays_comes_back(store: fstore.FeatureStore, tmp_path: Pat
     assert job.to_polars()["embedding"].to_list() == lists
     written = job.to_parquet(tmp_path / "x.parquet")
     assert pd.read_parquet(written)["x"].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("select", "told"),
+    [
+        ("'p' AS site, 'q' AS Site", "two columns of one name, site and Site: call one of them"),
+        ("1 AS a, 2 AS a", "two columns of one name, a and a: call one of them something else"),
+        ("nosuch AS a", "cannot run: Binder Error: Referenced column"),
+    ],
+)
+def test_a_select_that_is_no_table(store: fstore.FeatureStore, select: str, told: str) -> None:
+    with pytest.raises(fstore.SpineError, match=told):
+        store.get_historical_features(f"{SELECT}, {select}", ["v:x"])
+
+
+@pytest.mark.parametrize("output", ["to_df", "to_arrow", "to_batches", "to_parquet"])
+def test_a_select_that_fails_as_it_runs_is_named(
+    store: fstore.FeatureStore, tmp_path: Path, output: str
+) -> None:
+    fails = f"{SELECT}, CAST('x' || i AS INT) AS z FROM range(3) AS rows(i) -- ;"
+    job = store.get_historical_features(fails, ["v:x"])
+    given = [tmp_path / "a.parquet"] if output == "to_parquet" else []
+    with pytest.raises(fstore.FstoreError) as caught:
+        list(getattr(job, output)(*given))
+    assert str(caught.value) == (
+        "entity_df cannot run: Conversion Error: Could not convert string 'x0' to INT32."
+    )
 
 
 def reversed_rows(frame: pd.DataFrame) -> None:
@@ -129,7 +157,7 @@ def test_the_name_of_a_file_is_no_spine(store: fstore.FeatureStore) -> None:
         assert sentence(store, name, ["v:x"]) == (
             f"entity_df is {name}, which is no dbt model: of a file, give select * from '{name}'"
         )
-    with pytest.raises(fstore.UnknownNameError, match="spine is not a dbt model"):
+    with pytest.raises(fstore.UnknownNameError, match="spine is not a dbt model that is built"):
         store.get_historical_features("spine", ["v:x"])
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fstore.store import FeatureStore
 
 ROWS_SHOWN = 20
+_OTHER_FORMS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".arrow", ".feather", ".xlsx")
 
 
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,6 +115,11 @@ def get_historical_features(
     """
     if output is not None and save_as is not None:
         raise click.UsageError("--output and --save-as are two places: give one of them.")
+    if output is not None and output.suffix.lower() in _OTHER_FORMS:
+        raise click.UsageError(
+            f"--output writes Parquet, and {output} would not say so: name it "
+            f"{output.with_suffix('.parquet')}, or leave --output out and redirect, for CSV."
+        )
     job = _job(store, **options)
     started = time.perf_counter()
     if save_as is not None:

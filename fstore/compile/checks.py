@@ -10,7 +10,14 @@ from fstore.compile.references import on_demand_asked, source_named, views_asked
 from fstore.compile.request import Columns, check_declared, declared_columns, resolve
 from fstore.compile.types import family, find_column
 from fstore.definitions import Column, FeatureService, FeatureView, Projection, Registry
-from fstore.errors import FstoreError, MissingColumnError, Problem, WrongTypeError, listed
+from fstore.errors import (
+    DeclarationError,
+    FstoreError,
+    MissingColumnError,
+    Problem,
+    WrongTypeError,
+    listed,
+)
 
 DAY_SECONDS = 86_400
 _ARITHMETIC = (
@@ -44,6 +51,13 @@ def warning(file: str, node: str, key: str, text: str) -> Finding:
     return Finding(Problem(file, node, key, text), is_error=False)
 
 
+def findings_of(view: FeatureView, wrong: FstoreError) -> list[Finding]:
+    """Return what an error says of a view: each of its problems, where it has several."""
+    if isinstance(wrong, DeclarationError):
+        return [Finding(problem, is_error=True) for problem in wrong.problems]
+    return [error(view.declared_in, view.reference, "", str(wrong))]
+
+
 def check_registry(registry: Registry, columns: Columns) -> list[Finding]:
     """Return everything found in a project whose views have these columns.
 
@@ -71,8 +85,8 @@ def _relation(view: FeatureView, columns: tuple[Column, ...]) -> Iterator[Findin
         return
     try:
         check_declared(view, columns)
-    except FstoreError as problem:
-        yield error(view.declared_in, view.reference, "", str(problem))
+    except FstoreError as wrong:
+        yield from findings_of(view, wrong)
         return
     if not view.feature_names(columns):
         yield error(

@@ -31,6 +31,7 @@ from fstore.definitions import Column, FeatureView
 
 # Where a job puts the spine: a temporary view, so that it hides no relation of the warehouse.
 SPINE = exp.table_("entity_df", db="main", catalog="temp", quoted=True)
+SPINE_ROWS = "SELECT * FROM temp.main.entity_df"
 NAME = "spine"  # of the CTE
 
 

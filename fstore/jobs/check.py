@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fstore.compile.checks import Finding, check_profile, check_registry
+from fstore.compile.checks import Finding, check_profile, check_registry, findings_of
 from fstore.compile.references import input_views
 from fstore.compile.request import Columns
 from fstore.definitions import Column, FeatureView, OnDemandView, Registry
 from fstore.errors import FstoreError, MissingFileError, Problem, RelationError
 from fstore.jobs.on_demand import HowComputed, checked, how_computed
 from fstore.manifest import load_declarations
-from fstore.offline.conditions import check_conditions
+from fstore.offline.faults import check_conditions
 from fstore.offline.warehouse import describe, open_warehouse
 from fstore.project import Project
 
@@ -55,8 +55,7 @@ def _built(project: Project, registry: Registry, findings: list[Finding]) -> Col
                     columns |= built
                     check_conditions(connection, view, built[view.reference])
                 except FstoreError as wrong:
-                    problem = Problem(view.declared_in, view.reference, "", str(wrong))
-                    findings.append(Finding(problem, is_error=True))
+                    findings += findings_of(view, wrong)
     except FstoreError as wrong:  # not there yet, locked, or no database
         problem = Problem(str(project.profiles_path), project.target, "", str(wrong))
         findings.append(Finding(problem, is_error=True))

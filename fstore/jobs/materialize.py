@@ -34,7 +34,7 @@ from fstore.errors import (
     listed,
 )
 from fstore.jobs.on_demand import published
-from fstore.offline.conditions import check_conditions, naming_conditions
+from fstore.offline.faults import check_conditions, naming_conditions
 from fstore.offline.progress import run
 from fstore.offline.sizes import stored
 from fstore.offline.stream import Connection, Stream

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from fstore.compile.plans import Taken
 from fstore.compile.request import Join
+from fstore.compile.spine import SPINE_ROWS
 from fstore.compile.training_set import TrainingSet
 from fstore.definitions import Column
 from fstore.errors import (
@@ -28,7 +29,7 @@ from fstore.errors import (
 )
 from fstore.frames import arrow_to_pandas, handed_over
 from fstore.offline.assembly import put_together, whole
-from fstore.offline.conditions import naming_conditions
+from fstore.offline.faults import naming_conditions, naming_spine
 from fstore.offline.output import whole_file, write_batches
 from fstore.offline.places import unchanged
 from fstore.offline.progress import run
@@ -207,6 +208,7 @@ class RetrievalJob:
             with (
                 unchanged(self._files_by_number, self.project.directory),
                 naming_conditions(connection, self.training_set.of_events),
+                naming_spine(connection, SPINE_ROWS, is_sql=self.spine_sql is not None),
             ):
                 yield connection
 
@@ -259,7 +261,7 @@ def put_spine(
             connection.execute(f"CREATE TEMP VIEW entity_df AS\n{sql}")
         except duckdb.Error as error:
             raise SpineError(f"entity_df cannot run: {error}") from error
-    return columns_of_query(connection, "SELECT * FROM temp.main.entity_df")
+    return columns_of_query(connection, SPINE_ROWS)
 
 
 def _beside(spine: pa.Table, features: pa.RecordBatch) -> pa.RecordBatch:

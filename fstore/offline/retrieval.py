@@ -24,7 +24,7 @@ from fstore.compile.training_set import TrainingSet
 from fstore.compile.types import find_column, unused
 from fstore.definitions import FeatureView, Registry, SpineModel
 from fstore.errors import RequestError, SpineError, UnknownNameError, listed
-from fstore.offline.conditions import check_conditions
+from fstore.offline.faults import check_conditions
 from fstore.offline.job import RetrievalJob, put_spine
 from fstore.offline.on_demand import with_features
 from fstore.offline.sizes import plans_for
@@ -38,6 +38,7 @@ from fstore.offline.spine import (
 from fstore.offline.spine_values import check_fractions, check_key_values, check_ranges
 from fstore.offline.warehouse import (
     columns_of,
+    columns_of_query,
     describe,
     open_warehouse,
 )
@@ -185,7 +186,8 @@ def _model_named(registry: Registry, name: str) -> SpineModel:
             f"entity_df is {name}, which is no dbt model: of a file, give select * from '{text}'"
         )
     known = sorted(model.name for model in registry.models)
-    raise UnknownNameError(name, "a dbt model", f"Project {registry.project}", known)
+    what = "a dbt model that is built (an ephemeral one is not)"
+    raise UnknownNameError(name, what, f"Project {registry.project}", known)
 
 
 def _of_one_entity(request: FeatureRequest) -> tuple[FeatureView, ...]:
@@ -234,3 +236,16 @@ def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         kinds = [statement.type.name for statement in statements]
         raise SpineError(f"entity_df must be one SELECT, and is: {listed(kinds)}.")
+    try:
+        names = [column.name for column in columns_of_query(connection, sql)]
+    except duckdb.Error as error:
+        raise SpineError(f"entity_df cannot run: {error}") from error
+    taken: dict[str, str] = {}
+    for name in names:
+        other = taken.setdefault(name.casefold(), "")
+        if other:  # as a view's column, DuckDB would give it another name
+            raise SpineError(
+                f"entity_df has two columns of one name, {other} and {name}: call one of them "
+                "something else. To SQL, upper and lower case are one."
+            )
+        taken[name.casefold()] = name

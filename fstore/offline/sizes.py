@@ -23,7 +23,7 @@ from fstore.compile.plans import (
 )
 from fstore.compile.request import Columns, FeatureRequest, Join, columns_asked, windows_asked
 from fstore.compile.sizes import estimate, share_to_look_at
-from fstore.compile.spine import Spine, SpineNames
+from fstore.compile.spine import SPINE_ROWS, Spine, SpineNames
 from fstore.compile.sql import render, select_all
 from fstore.compile.visibility import settles_ties
 from fstore.definitions import Duration, FeatureView
@@ -31,7 +31,6 @@ from fstore.offline.places import places_of
 from fstore.offline.progress import run
 from fstore.project import Project
 
-SPINE_ROWS = "SELECT * FROM temp.main.entity_df"
 SPINE_COUNT = "SELECT count(*) FROM (FROM temp.main.entity_df LIMIT $1)"
 LOOKING = "Looking at a sample"
 # The operators of what is read as it is stored: reading it once more costs a scan, no work.

@@ -1,4 +1,4 @@
-"""The ``where`` of a view's aggregations: no condition at all, or one that fails on some row."""
+"""What of a user's SQL is at fault: a ``where`` that is none, or fails on a row; a spine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from fstore.compile.carried import conditions, conditions_of, each_condition
 from fstore.compile.request import check_declared
 from fstore.definitions import Column, FeatureView
-from fstore.errors import FstoreError, OutOfMemoryError, QueryError
+from fstore.errors import FstoreError, OutOfMemoryError, QueryError, SpineError
 from fstore.offline.stream import Connection, Stream
 from fstore.offline.warehouse import columns_of_query
 
@@ -65,6 +65,31 @@ def naming_conditions(
         raise
 
 
+@contextmanager
+def naming_spine(connection: Connection, spine: str, *, is_sql: bool) -> Iterator[None]:
+    """Say that it is entity_df where a query of the block fails and ``spine``, its rows, does."""
+    try:
+        yield
+    except (OutOfMemoryError, duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise
+    except (QueryError, duckdb.Error) as error:
+        if is_sql and (said := _said_of(connection, spine)):
+            raise SpineError(f"entity_df cannot run: {said}.") from error
+        raise
+
+
+def _said_of(connection: Connection, query: str) -> str | None:
+    """Return what the engine says where a query fails by itself, in one line."""
+    try:
+        for _ in Stream(connection, query, query).reader:
+            pass
+    except OutOfMemoryError:
+        return None
+    except (QueryError, pa.ArrowException, OSError) as error:
+        return str(error.__cause__ or error).partition("\n")[0].rstrip(".")
+    return None
+
+
 def _failing(
     connection: Connection, view: FeatureView, columns: tuple[Column, ...]
 ) -> QueryError | None:
@@ -74,13 +99,7 @@ def _failing(
     """
     for text, query in each_condition(view, columns):
         about = f"The where {text!r} of {view.reference} ({view.declared_in or view.file})"
-        try:
-            stream = Stream(connection, query, about)
-            stream.reader.read_all()
-        except OutOfMemoryError:
-            return None
-        except (QueryError, pa.ArrowException, OSError) as error:
-            said = str(error.__cause__ or error).partition("\n")[0].rstrip(".")
+        if said := _said_of(connection, query):
             return QueryError(
                 f"{about} cannot be computed for each row of {view.relation}. DuckDB: {said}. "
                 "Write one that holds for any row, as with TRY_CAST."
