@@ -161,6 +161,20 @@ def test_the_sentence_about_text(store: fstore.FeatureStore) -> None:
         assert "It is in row 1" in said
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "Asia/Kolkata"])
+def test_instants_are_days_at_midnight_in_utc_alone(
+    store: fstore.FeatureStore, unit: str, zone: str | None
+) -> None:
+    kind = pa.timestamp(unit, zone)
+    days = pa.array([datetime(2024, 1, 1), None, datetime(1969, 12, 31)], kind)
+    assert found(store, "DATE", days) == [10, None, None]
+    for at in (datetime(2024, 1, 1, 0, 0, 1), datetime(1969, 12, 31, 23, 59, 59)):
+        said = refused(store, "DATE", pa.array([None, at], kind))
+        assert ", which is no DATE" in said
+        assert "give the day alone, in UTC" in said
+
+
 def test_text_finds_its_key(store: fstore.FeatureStore) -> None:
     assert found(store, "DATE", ["2024-01-01", "2024-01-01T00:00:00", None]) == [10, 10, None]
     assert found(store, "TIMESTAMP", ["2024-01-01T02:00", "2024-01-01 02:00:00.000"]) == [10, 10]

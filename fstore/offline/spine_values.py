@@ -60,7 +60,7 @@ def check_key_values(request: FeatureRequest, built: Columns, spine: pa.Table) -
             assert ours is not None, "columns were checked before"
             values = spine.column(theirs)
             bad = _fraction(values, ours.type) or _inexact(values, ours.type)
-            bad = bad or _misread(values, ours.type)
+            bad = bad or _timed(values, ours.type) or _misread(values, ours.type)
             if bad is not None:
                 whose = f"join key {key} of {join.view.reference} ({join.view.file})"
                 raise SpineError(bad.sentence(name, whose))
@@ -135,6 +135,15 @@ def _inexact(values: pa.ChunkedArray, kind: str) -> _Bad | None:
         f"as a float stands for more than one whole number, and so for no {kind}",
         "give the column as integers, in pandas of the dtype Int64",
     )
+
+
+def _timed(values: pa.ChunkedArray, kind: str) -> _Bad | None:
+    """Return the first instant within a day, where days are wanted."""
+    if kind != "DATE" or not pa.types.is_timestamp(values.type):
+        return None
+    utc = values.cast(pa.timestamp(values.type.unit))
+    broken = pc.not_equal(utc, pc.floor_temporal(utc, unit="day"))
+    return _first(values, broken, "is no DATE", "give the day alone, in UTC")
 
 
 def _first(values: pa.ChunkedArray, broken: pa.ChunkedArray, *words: str) -> _Bad | None:
