@@ -170,7 +170,7 @@ class OnDemandError(FstoreError, ValueError):
 
     def __init__(self, view: str, path: str, reasons: Iterable[str]) -> None:
         self.reasons = tuple(reasons)
-        super().__init__(f"{view} ({path}): {'; '.join(self.reasons)}.")
+        super().__init__(f"{view} ({path}): {'; '.join(self.reasons).rstrip('.')}.")
         self.view = view
         self.path = path
 

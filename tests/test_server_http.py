@@ -157,7 +157,7 @@ def test_a_push_that_waits_too_long(server: Server, online: Online) -> None:
         found = server.ask("POST", "/push", {"push_source_name": "stats", "df": rows})
         assert server.features({"k": [1]}).status == 200  # a read does not wait
     assert found.status == 503
-    said = "Not answered within 1 seconds; a push may still be taken in."
+    said = "Not answered within 1 seconds; it may still be taken in."
     assert found.json()["detail"] == said
 
 

@@ -44,7 +44,7 @@ def view_named(registry: Registry, reference: str) -> FeatureView:
             views = listed(sorted({each.projection.view for each in computed.inputs}))
             raise RequestError(
                 f"{reference} ({computed.file}) is computed on demand and has no rows of its own. "
-                f"The views that it computes with: {views}."
+                f"It goes with the views that it computes with: {views}."
             )
         known = sorted(registry.views_by_reference)
         raise UnknownNameError(reference, "a feature view", f"Project {registry.project}", known)

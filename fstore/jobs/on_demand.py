@@ -31,11 +31,20 @@ def published(
             if all(each.reference in columns for each in input_views(registry, view)):
                 view = typed_view(registry, columns, view)
         except FstoreError as error:
+            named = _named(view, error)
             if not keep_going:
-                raise
-            failed[view.name] = error
+                raise named from error
+            failed[view.name] = named
         found.append(view)
     return tuple(found), failed
+
+
+def _named(view: OnDemandView, error: FstoreError) -> FstoreError:
+    """Return the error with the view's name, whatever it is that is wrong with an input."""
+    if isinstance(error, OnDemandError):
+        return error
+    said = f"an input of it cannot be had: {error} Until then, --keep-going publishes the others"
+    return OnDemandError(view.name, view.declared_in, [said])
 
 
 def checked(

@@ -280,5 +280,5 @@ def _check_carried(view: OnDemandView) -> None:
     if not view.features:
         raise NotMaterializedError(
             f"{view.name} ({view.file}) was not published with the views that it computes with. "
-            "Run: fstore materialize"
+            "Run: fstore materialize, and if that fails, fstore check"
         )

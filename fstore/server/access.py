@@ -29,11 +29,11 @@ class Access:
         for key in serving.keys:
             other = holders.setdefault(key.secret(env), key)
             if other is not key:
+                whose = "" if other.name == other.variable else f" of {other.name}"
                 raise ServerProblemError(
                     f"keys ({key.name})",
-                    f"{key.variable} holds the same key as {other.variable} of {other.name}, and "
-                    "who has the one would have the rights of the other: give each a key of its "
-                    "own",
+                    f"{key.variable} holds the same key as {other.variable}{whose}, and who has "
+                    "the one would have the rights of the other: give each a key of its own",
                 )
         return cls(tuple((key.name, secret, key.rights) for secret, key in holders.items()))
 

@@ -150,7 +150,11 @@ class App:
             return Reply(error.status, body_of(error), more=more)
         if isinstance(error, TimeoutError) and not isinstance(error, FstoreError):
             seconds = self._limits.seconds
-            sentence = f"Not answered within {seconds:g} seconds; a push may still be taken in."
+            sentence = f"Not answered within {seconds:g} seconds"
+            if asked.request.path == "/push":
+                sentence += "; it may still be taken in."
+            else:
+                sentence += ". Ask for less at once, or raise server.limits.seconds."
             return Reply(503, body_of(RefusedError(503, sentence)))
         if isinstance(error, FstoreError):
             status, body = refusal_of(error)

@@ -74,7 +74,8 @@ async def _serve(hub: Hub, listener: int, ready: int, alive: int) -> None:
     sock = socket.socket(fileno=listener)
     last = sock.dup()
     server = await loop.create_server(lambda: Connection(hub), sock=sock, backlog=BACKLOG)
-    os.write(ready, READY)
+    with suppress(BrokenPipeError):  # nobody waits for it any more: `alive` says so, too
+        os.write(ready, READY)
     os.close(ready)
     await stop.wait()
     loop.remove_reader(alive)
