@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from fstore.jobs import materialize as jobs
 from fstore.online import redis_lock
 from fstore.online.instants import micros
 from fstore.online.reader import OnlineReader
+from fstore.online.redis_turn import Turn
+from fstore.online.redis_writer import RedisWriter
 from fstore.online.servers import server_store
 from tests import servers
 from tests.harness import View
@@ -221,23 +224,6 @@ def test_the_lock_goes_with_a_killed_process(
         pass
 
 
-def test_a_writer_whose_lock_expired_publishes_nothing(
-    tmp_path: Path, running: dict[str, Server], kind: str
-) -> None:
-    if kind == "postgres":  # there, the lock is the connection
-        return
-    online = Online(tmp_path, [valued(1)])
-    online.materialize()
-    store: Any = jobs.online_store(online.project)
-
-    def expire(*_: Any) -> None:
-        store.server.client.delete(store.server.name("lock"))
-
-    with pytest.raises(OnlineStoreError, match=r"no longer knows this process as its writer"):
-        online.materialize(progress=expire)
-    assert online.status().generation == 1
-
-
 def test_pushes_wait_for_a_swap_and_say_so(kind: str, tmp_path: Path) -> None:
     online = Online(tmp_path, [valued(1)], settings={"lock_timeout": "1 second"})
     online.materialize()
@@ -334,6 +320,133 @@ def test_rows_that_the_server_lost_are_said(kind: str, tmp_path: Path) -> None:
         online.x(1)
     online.materialize()
     assert online.x(1) == [1]
+
+
+# A writer that stood still for longer than its lock in Redis lasts. (In PostgreSQL, the lock is the
+# connection: whoever lost it can write nothing.)
+
+redis_alone = pytest.mark.parametrize("kind", ["redis"], indirect=True)
+
+
+def expired(store: Any) -> None:
+    """As after EXPIRES seconds without a word from its holder."""
+    store.server.client.delete(store.server.name("lock"))
+
+
+def hashes(store: Any) -> list[str]:
+    """What Redis has of rows and of declarations."""
+    names = sorted(each.decode() for each in store.server.client.scan_iter())
+    prefix = store.server.prefix
+    ours = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    return [name for name in ours if name.startswith(("rows.", "pushed.", "registry."))]
+
+
+@redis_alone
+def test_a_writer_whose_lock_expired_publishes_nothing(kind: str, tmp_path: Path) -> None:
+    online = Online(tmp_path, [valued(1)])
+    online.materialize()
+    store: Any = jobs.online_store(online.project)
+    named = r"no longer knows this process as its writer \(its lock expired: did the process stand"
+    with pytest.raises(OnlineStoreError, match=named):
+        online.materialize(progress=lambda *_: expired(store))
+    assert online.status().generation == 1
+    assert hashes(store) == ["registry.1", "rows.stats.1"]
+
+
+@redis_alone
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_a_writer_whose_lock_expired_leaves_the_rows_of_the_next_one(
+    kind: str, tmp_path: Path, before: int
+) -> None:
+    online = Online(tmp_path, [valued(1, keys=3)])
+    for _ in range(before):
+        online.materialize()
+    first: Any = jobs.online_store(online.project)
+    turn = ExitStack()
+    turn.enter_context(first.writer(1))
+    expired(first)
+
+    def end_first(view: str, done: int, of: int) -> None:
+        if done == of:  # written, and not yet published
+            turn.close()
+
+    assert online.materialize(progress=end_first).views[0].keys == 3
+    assert online.x(1, 2, 3) == [1, 1, 1]
+    online.materialize()
+    number = online.materialize().generation
+    of_two = [
+        f"{name}.{each}" for name in ("registry", "rows.stats") for each in (number - 1, number)
+    ]
+    assert hashes(first) == of_two  # and all others were still known, to be cleaned
+
+
+@redis_alone
+def test_a_writer_whose_lock_expired_takes_away_what_it_began(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next writer has cleaned up amid its write, and knows nothing of what came after that."""
+    online = Online(tmp_path, [valued(1)])
+    store: Any = jobs.online_store(online.project)
+    put = RedisWriter._put
+
+    def put_late(*arguments: Any) -> None:
+        monkeypatch.setattr(RedisWriter, "_put", put)
+        expired(store)
+        online.materialize()
+        put(*arguments)
+        raise InterruptedError
+
+    monkeypatch.setattr(RedisWriter, "_put", put_late)
+    with pytest.raises((InterruptedError, OnlineStoreError)):
+        Online.at(tmp_path).materialize()
+    assert online.x(1) == [1]
+    assert hashes(store) == ["registry.2", "rows.stats.2"]
+
+
+@redis_alone
+def test_a_writer_whose_lock_expired_leaves_the_gate_of_the_next_one(
+    kind: str, tmp_path: Path
+) -> None:
+    online = Online(tmp_path, [valued(1)])
+    online.materialize()
+    first, second = (jobs.online_store(online.project) for _ in range(2))
+    client, name = first.server.client, first.server.name("gate")
+    with first.writer(1) as stale:
+        left = ExitStack()
+        left.enter_context(stale.turn.gate())
+        expired(first)
+        with second.writer(1) as writer, writer.turn.gate() as gate:
+            left.close()
+            assert client.get(name) == gate.encode()
+            with pytest.raises(OnlineStoreError, match=r"\(its lock expired: "), stale.turn.gate():
+                pass
+            assert client.get(name) == gate.encode()
+        assert client.get(name) is None
+
+
+@redis_alone
+def test_a_writer_whose_lock_expired_changes_no_rows(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was about to go back when another did, and what was pushed since stays."""
+    online = Online(tmp_path, [valued(1)])
+    online.materialize()
+    online.materialize()
+    online.push([row(1, LATE, 2)])
+    store: Any = jobs.online_store(online.project)
+    replace = Turn.replace
+
+    def replace_late(*arguments: Any) -> None:
+        monkeypatch.setattr(Turn, "replace", replace)
+        expired(store)
+        online.rollback()
+        online.push([row(1, LATE + " 01:00", 3)])
+        replace(*arguments)
+
+    monkeypatch.setattr(Turn, "replace", replace_late)
+    with pytest.raises(OnlineStoreError, match=r"\(its lock expired: "):
+        Online.at(tmp_path).rollback()
+    assert online.x(1) == [3]
 
 
 # The server goes, and comes back.

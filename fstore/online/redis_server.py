@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import redis
@@ -13,6 +13,8 @@ from redis.retry import Retry
 
 from fstore.errors import FstoreError, OnlineStoreError
 from fstore.online.connections import Connections
+
+T = TypeVar("T")
 
 _SECONDS = 5.0  # that a connection or an answer may take; the url may say others
 
@@ -57,7 +59,46 @@ redis.call('DEL', KEYS[2])
 return 0
 """
 
-# Do something to the lock iff it is this holder's. KEYS: lock. ARGV: holder, milliseconds or 0.
+# A process may stand still for longer than its lock lasts. Whatever it does to what the next writer
+# needs, too, it does in a script that looks at the lock first.
+
+# Have pushes wait. KEYS: lock, gate. ARGV: holder, gate's value, milliseconds.
+GATE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return 0
+"""
+
+# Put values in place, or nothing where one is empty, and note which are of pushes.
+# KEYS: lock, rows, pushed. ARGV: holder, then (field, value, 1 if it is of a push) ...
+REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+for place = 2, #ARGV, 3 do
+  if ARGV[place + 1] == '' then
+    redis.call('HDEL', KEYS[2], ARGV[place])
+  else
+    redis.call('HSET', KEYS[2], ARGV[place], ARGV[place + 1])
+  end
+  if ARGV[place + 2] == '1' then redis.call('SADD', KEYS[3], ARGV[place]) end
+end
+return 0
+"""
+
+# Remove files, where the one that was read is still the current generation.
+# KEYS: lock, current, names, then (rows, pushed) ... ARGV: holder ('': of files that nobody else
+# writes), current's value or '', then file ...
+CLEAN = """
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return -2 end
+for place = 3, #ARGV do
+  redis.call('UNLINK', KEYS[2 * place - 2], KEYS[2 * place - 1])
+  redis.call('SREM', KEYS[3], ARGV[place])
+end
+return 0
+"""
+
+# Do something to the lock, or the gate, iff it has this value. KEYS: it. ARGV: value, milliseconds
+# or 0.
 RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
@@ -90,6 +131,9 @@ class RedisServer:
         self.client: Any = redis.Redis(connection_pool=pool)  # its types allow for every mode
         self.exchange = self.client.register_script(EXCHANGE)
         self.swap = self.client.register_script(SWAP)
+        self.gate = self.client.register_script(GATE)
+        self.replace = self.client.register_script(REPLACE)
+        self.clean = self.client.register_script(CLEAN)
         self.renew = self.client.register_script(RENEW)
         kind = pool.connection_class
 
@@ -145,6 +189,12 @@ def _asked(connection: Any, packed: bytes, count: int) -> list[Any]:
     connection.send_packed_command((packed,), check_health=False)
     read = connection.read_response
     return [read() for _ in range(count)]
+
+
+def batches(values: Sequence[T]) -> Iterator[list[T]]:
+    """Yield them, as many at a time as one command or script may have."""
+    for at in range(0, len(values), BATCH):
+        yield list(values[at : at + BATCH])
 
 
 def command(*parts: bytes) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
 from urllib.parse import quote
 
 from fstore.definitions import Registry
@@ -21,15 +20,11 @@ from fstore.online.held import PLAIN, decoded, encoded, folded, redeclared, unit
 from fstore.online.instants import micros
 from fstore.online.protocol import Batch
 from fstore.online.redis_generation import EVENTS, ROWS, RedisGeneration
-from fstore.online.redis_server import BATCH, RedisServer
+from fstore.online.redis_server import BATCH, RedisServer, batches
 from fstore.online.redis_turn import Turn
 from fstore.online.spool import Spool
 from fstore.online.succession import goes_on, layouts, succession
 from fstore.online.window_joins import event_state, unpublished
-
-T = TypeVar("T")
-
-_GATE = 30_000  # milliseconds that pushes wait for a writer that died while it swapped
 
 
 @dataclass
@@ -60,13 +55,12 @@ class RedisWriter:
         """
         reference = batch.view.reference
         file = f"rows.{quote(reference, safe='')}.{self.number}"
-        name = self.server.name(file)
         with (
             self.spool.gathered(batch) as (rows, some, blocks),
             self.server.errors("cannot be written"),
         ):
             self._forget_previous()
-            self.server.client.sadd(self.server.name("names"), file)
+            name = self.turn.begin(file)
             self.server.client.unlink(name)  # of a try that went wrong
             keys = 0
             for values in some:
@@ -85,7 +79,7 @@ class RedisWriter:
 
     def _put(self, name: str, values: Sequence[tuple[bytes, bytes]], field: bytes) -> None:
         with self.server.client.pipeline(transaction=False) as pipeline:
-            for place, some in enumerate(_batches(values)):
+            for place, some in enumerate(batches(values)):
                 fields = [part for key, value in some for part in (field + key, value)]
                 pipeline.hset(name, items=fields)
                 if place % 8 == 7:
@@ -130,9 +124,7 @@ class RedisWriter:
         before = self.current.catalog if self.current else None
         since = micros(pushed_since.astimezone(UTC))
         with self.server.errors("cannot be written"):
-            self.server.client.sadd(self.server.name("names"), catalog.registry)
-            name = self.server.name(catalog.registry)
-            self.server.client.set(name, declared_document(declared))
+            self.server.client.set(self.turn.begin(catalog.registry), declared_document(declared))
             seen: dict[tuple[str, bytes], bytes | None] = {}
             self._fold(catalog, declared, since, seen)  # most of it, while pushes go on
             with self.turn.gate() as gate:
@@ -173,7 +165,7 @@ class RedisWriter:
                         known = unpublished(state, block, known, self.number, since)
                     rows = decoded(written, layout).rows
                     values[key] = encoded(folded(layout, rows, known, self.number, since))
-                self._replace(new, values)
+                self.turn.replace(new, values)
 
     def _pushed(
         self, reference: str, other: str
@@ -182,20 +174,8 @@ class RedisWriter:
         assert self.current is not None
         client, name = self.server.client, self.current.rows_name(reference)
         fields: set[bytes] = client.smembers(self.current.pushed_name(reference))
-        for some in _batches(sorted(fields)):
+        for some in batches(sorted(fields)):
             yield some, client.hmget(name, some), client.hmget(other, some)
-
-    def _replace(self, file: str, values: Mapping[bytes, bytes]) -> None:
-        rows, pushed = self.server.name(file), self.server.name("pushed", file)
-        with self.server.client.pipeline(transaction=False) as pipeline:
-            for key, value in values.items():
-                if value:
-                    pipeline.hset(rows, key, value)
-                else:
-                    pipeline.hdel(rows, key)
-                if value[-1:] > PLAIN:
-                    pipeline.sadd(pushed, key)
-            pipeline.execute()
 
     def _forget_previous(self) -> None:
         """Let go of the generation before the current one, and of its memory."""
@@ -237,7 +217,7 @@ class RedisWriter:
             view, layout = declared.registry.views_by_reference[reference], old_layouts[reference]
             layout_now, number = self.current.layouts[reference], published.generation
             for keys, news, olds in self._pushed(reference, self.server.name(published.file)):
-                self._replace(
+                self.turn.replace(
                     published.file,
                     {
                         key: encoded(
@@ -252,8 +232,3 @@ class RedisWriter:
                         for key, new, old in zip(keys, news, olds, strict=True)
                     },
                 )
-
-
-def _batches(values: Sequence[T]) -> Iterator[list[T]]:
-    for at in range(0, len(values), BATCH):
-        yield list(values[at : at + BATCH])
