@@ -25,6 +25,7 @@ from fstore.errors import LockTimeoutError, NotMaterializedError, OnlineStoreErr
 from fstore.jobs import materialize as jobs
 from fstore.online import redis_lock
 from fstore.online.instants import micros
+from fstore.online.protocol import OutdatedError
 from fstore.online.reader import OnlineReader
 from fstore.online.redis_turn import Turn
 from fstore.online.redis_writer import RedisWriter
@@ -316,10 +317,41 @@ def test_rows_that_the_server_lost_are_said(kind: str, tmp_path: Path) -> None:
         with store.server.connect() as connection:
             (table,) = store.server.tables_of_rows(connection)
             connection.execute(f"DROP TABLE fstore.{table}")
-    with pytest.raises(OnlineStoreError, match=r"lacks (rows|tables) that it says are published"):
+    lost = {
+        "redis": r"^Redis at \S+ lacks rows that it says are published: was memory short\? "
+        r"maxmemory-policy noeviction keeps them\. Run: fstore materialize$",
+        "postgres": r"^PostgreSQL at \S+ lacks tables that it says are published\. "
+        r"Run: fstore materialize$",
+    }
+    with pytest.raises(OnlineStoreError, match=lost[kind]):
         online.x(1)
+    began = time.monotonic()
+    with pytest.raises(OnlineStoreError, match=lost[kind]):
+        online.push([row(1, LATE, 2)])
+    with pytest.raises(OnlineStoreError, match=lost[kind]):
+        online.delete(1)
+    assert time.monotonic() - began < 5
     online.materialize()
     assert online.x(1) == [1]
+    online.push([row(1, LATE, 2)])
+    assert online.x(1) == [2]
+
+
+def test_a_push_looks_again_until_the_lock_timeout(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another generation comes each time: the wait has an end."""
+    online = Online(tmp_path, [valued(1)], settings={"lock_timeout": "1 second"})
+    online.materialize()
+
+    def outdated(*_: Any) -> int:
+        raise OutdatedError
+
+    monkeypatch.setattr(type(jobs.online_store(online.project)), "_append", outdated)
+    began = time.monotonic()
+    with pytest.raises(LockTimeoutError, match="waited 1 s for a materialize that is about to be"):
+        online.push([row(1, LATE, 2)])
+    assert 1 <= time.monotonic() - began < 5
 
 
 # A writer that stood still for longer than its lock in Redis lasts. (In PostgreSQL, the lock is the

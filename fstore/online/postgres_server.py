@@ -151,9 +151,7 @@ class PostgresServer:
                         "SELECT pg_advisory_xact_lock_shared(%s, %s)", (self._lock, _PUSHES)
                     )
                 except psycopg.errors.LockNotAvailable:
-                    raise self._timed_out(
-                        seconds, "a materialize that is about to be done"
-                    ) from None
+                    raise self.pushes_held(seconds) from None
                 yield connection
         except BaseException:
             self._idle.drop(connection)
@@ -172,6 +170,10 @@ class PostgresServer:
     def _set_lock_timeout(self, connection: psycopg.Connection[Any], seconds: float) -> None:
         milliseconds = str(max(1, int(seconds * 1000)))  # 0 would be for ever
         connection.execute("SELECT set_config('lock_timeout', %s, true)", (milliseconds,))
+
+    def pushes_held(self, seconds: float) -> LockTimeoutError:
+        """Return what to raise where a push has waited for that long."""
+        return self._timed_out(seconds, "a materialize that is about to be done")
 
     def _timed_out(self, seconds: float, holder: str) -> LockTimeoutError:
         remedy = "Let it finish, or set a longer lock_timeout in fstore.yml."

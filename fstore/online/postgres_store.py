@@ -10,6 +10,7 @@ comes with the rows. A publish is one transaction.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -171,6 +172,7 @@ class PostgresStore:
 
     def append(self, entry: Entry, lock_timeout: float) -> int:
         """Take in a push or a deletion, in one transaction; return how many rows were refused."""
+        deadline = time.monotonic() + lock_timeout
         with self.server.errors("did not say that it has taken the rows; push them again"):
             while True:
                 generation = self.generation()
@@ -179,10 +181,14 @@ class PostgresStore:
                 if entry.view not in generation.catalog.views:
                     return 0
                 try:
-                    with self.server.pushing(lock_timeout) as connection:
-                        return self._append(connection, generation, entry)
+                    try:
+                        with self.server.pushing(lock_timeout) as connection:
+                            return self._append(connection, generation, entry)
+                    except psycopg.errors.UndefinedTable:
+                        raise self.outdated(generation) from None
                 except OutdatedError:
-                    continue
+                    if time.monotonic() >= deadline:
+                        raise self.server.pushes_held(lock_timeout) from None
 
     def _append(
         self, connection: psycopg.Connection[Any], generation: PostgresGeneration, entry: Entry

@@ -101,9 +101,7 @@ class RedisStore:
                     if entry.view not in generation.catalog.views:
                         return 0
                     return self._append(generation, entry)
-                except OutdatedError:
-                    continue
-                except _SwappingError:
+                except (OutdatedError, _SwappingError) as error:
                     if time.monotonic() >= deadline:
                         raise LockTimeoutError(
                             f"The online store ({self.server.where})",
@@ -111,8 +109,9 @@ class RedisStore:
                             "a materialize that is about to be done",
                             "Let it finish, or set a longer lock_timeout in fstore.yml.",
                         ) from None
-                    time.sleep(wait)
-                    wait = min(2 * wait, _LONGEST_WAIT)
+                    if isinstance(error, _SwappingError):
+                        time.sleep(wait)
+                        wait = min(2 * wait, _LONGEST_WAIT)
 
     def _append(self, generation: RedisGeneration, entry: Entry) -> int:
         view = generation.registry.views_by_reference[entry.view]
@@ -164,7 +163,9 @@ class RedisStore:
             said, *places = server.exchange(keys=keys, args=arguments)
             if said == LOCKED:
                 raise _SwappingError
-            if said in (OUTDATED, DELETING):
+            if said == OUTDATED:
+                raise self.outdated(generation)
+            if said == DELETING:
                 raise OutdatedError
             again = set(places)
             waiting += [some[place] for place in sorted(again)]
