@@ -491,6 +491,17 @@ def test_materialize_and_pushes_agree_by_the_rule(online: Online) -> None:
     assert online.x(1, 2, 3) == [100, 201, None]
 
 
+def test_pushes_are_kept_for_ever(tmp_path: Path) -> None:
+    """As longer durations than the calendar has years before now; any lock_timeout, too."""
+    durations = {"push_retention": "1000000 days", "lock_timeout": "1000000 days"}
+    online = Online(tmp_path, [stats([[1, EARLY, 10, "a"]])], settings=durations)
+    online.materialize()
+    online.push([row(2, LATE, 21)])
+    online.now = NOW + timedelta(days=10_000)
+    online.materialize()
+    assert online.x(1, 2) == [10, 21]
+
+
 def test_pushes_outlive_rollback_and_other_views(online: Online) -> None:
     other = View("other", {"k": "BIGINT", "t": "TIMESTAMP", "z": "INTEGER"}, [], meta=STATS_META)
     online.push([row(1, LATE, 11)])

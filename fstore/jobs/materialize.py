@@ -42,6 +42,7 @@ from fstore.offline.warehouse import describe, open_warehouse
 from fstore.online.cells import check_kept
 from fstore.online.duckdb_store import DuckDBStore
 from fstore.online.generation import Catalog, Published
+from fstore.online.instants import micros
 from fstore.online.protocol import Batch, OnlineStore, Writer
 from fstore.online.servers import server_store
 from fstore.project import Project
@@ -168,13 +169,13 @@ def materialize(
             progress(views[-1].reference, len(views), len(views))
         if not done and (failed or not writer.current):
             return Materialization(None, k, (), failed)
-        pushed_since = now - timedelta(seconds=project.settings.push_retention.seconds)
+        retention = project.settings.push_retention.seconds * 1_000_000
         kept = _kept(registry, writer, feature_views)
         online = _online(registry, writer, built, kept)
         on_demand, wrong = published(*online, keep_going=keep_going)
         registry = replace(registry, on_demand_views=on_demand)
         failed |= wrong
-        catalog = writer.publish(registry, kept, pushed_since)
+        catalog = writer.publish(registry, kept, micros(now) - retention)
     return Materialization(catalog.generation, k, tuple(done), failed)
 
 

@@ -32,7 +32,6 @@ from fstore.online.generation import (
     view_file,
     write_declared,
 )
-from fstore.online.instants import micros
 from fstore.online.lock import locked
 from fstore.online.notices import noticed
 from fstore.online.protocol import Batch
@@ -133,7 +132,7 @@ class FileWriter:
         hidden = hidden_keys(self.current.log, before, published.generation)
         return self.folder / published.file, hidden
 
-    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
+    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: int) -> Catalog:
         """Make every view written so far readable, all in one step, with what is left of pushes.
 
         Of the views not written now, those whose reference is in ``keep`` stay, with the
@@ -150,7 +149,7 @@ class FileWriter:
                 swap(self.folder, catalog, previous)
         return catalog
 
-    def _fold(self, following: FileGeneration, pushed_since: datetime) -> None:
+    def _fold(self, following: FileGeneration, since: int) -> None:
         """Write the log of the generation that follows, from that of the current one."""
         path = self._log_path()
         if path is None:
@@ -163,7 +162,6 @@ class FileWriter:
         windowed = [name for name, (batch, _) in self.written.items() if batch.view.windows]
         events = {reference: following.events(reference) for reference in windowed}
         kept = frozenset(following.catalog.views) - written.keys()
-        since = micros(pushed_since.astimezone(UTC))
         entries = retained(log, kept, written, events, self.number, since)
         write_log(following.log.path, entries)  # also an empty one: readers keep it open
 

@@ -35,6 +35,7 @@ _SECONDS = 5.0  # that an answer to a read may take
 # Seconds and milliseconds that connecting and a lost packet may take, unless the url says others.
 _LIMITS = {"connect_timeout": 5, "tcp_user_timeout": 5000, "keepalives_idle": 5}
 _BETWEEN_TRIES = 0.05
+_LONGEST = 2**31 - 1  # milliseconds that a lock_timeout of the server's may last
 _WRITER, _PUSHES = 1, 2  # which advisory lock
 _COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
@@ -168,7 +169,7 @@ class PostgresServer:
             raise self._timed_out(seconds, "pushes") from None
 
     def _set_lock_timeout(self, connection: psycopg.Connection[Any], seconds: float) -> None:
-        milliseconds = str(max(1, int(seconds * 1000)))  # 0 would be for ever
+        milliseconds = str(min(max(1, int(seconds * 1000)), _LONGEST))  # 0 would be for ever
         connection.execute("SELECT set_config('lock_timeout', %s, true)", (milliseconds,))
 
     def pushes_held(self, seconds: float) -> LockTimeoutError:

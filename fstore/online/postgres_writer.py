@@ -23,7 +23,6 @@ from fstore.online.generation import (
     declared_of,
 )
 from fstore.online.held import PLAIN, decoded, encoded, folded, redeclared, united
-from fstore.online.instants import micros
 from fstore.online.postgres_server import BATCH, PostgresServer, copied, statement
 from fstore.online.protocol import Batch
 from fstore.online.records import Layout
@@ -161,17 +160,16 @@ class PostgresWriter:
             self.connection.execute(statement_of, (list(events), list(events.values())))
         return kept + sum(layout.rows_in(rows[key]) for key in values)
 
-    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
+    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: int) -> Catalog:
         """Make every view written so far readable, at once, with what is left of pushes."""
         views, declared = succession(self.current, self.written, registry, keep)
         catalog = Catalog(self.number, "registry", views)
-        since = micros(pushed_since.astimezone(UTC))
         seen: dict[tuple[str, bytes], bytes] = {}
         with self.server.errors("cannot be written"):
-            self._fold(catalog, declared, since, seen)  # most of it, while pushes go on
+            self._fold(catalog, declared, pushed_since, seen)  # most of it, while pushes go on
             with self.connection.transaction():
                 self.server.hold_pushes(self.connection, self.lock_timeout)
-                self._fold(catalog, declared, since, seen)
+                self._fold(catalog, declared, pushed_since, seen)
                 self.connection.execute(
                     "UPDATE fstore.current SET stamp = %s, catalog = %s,"
                     " previous_registry = registry, registry = %s WHERE namespace = %s",

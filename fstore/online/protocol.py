@@ -114,11 +114,12 @@ class Writer(Protocol):
     def interrupt(self) -> None:
         """Make a write that another thread has under way fail soon."""
 
-    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
+    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: int) -> Catalog:
         """Make every view written so far readable, all in one step.
 
         Of the views not written now, those whose reference is in ``keep`` stay as they are. Of the
-        others, pushes that the rows now hold, and those received before ``pushed_since``, go.
+        others, pushes that the rows now hold, and those received before ``pushed_since``, go: an
+        instant in microseconds, which may lie before the calendar.
         """
 
     def rollback(self) -> Catalog:

@@ -17,7 +17,6 @@ from fstore.online.generation import (
     declared_of,
 )
 from fstore.online.held import PLAIN, decoded, encoded, folded, redeclared, united
-from fstore.online.instants import micros
 from fstore.online.protocol import Batch
 from fstore.online.redis_generation import EVENTS, ROWS, RedisGeneration
 from fstore.online.redis_server import BATCH, RedisServer, batches
@@ -117,18 +116,17 @@ class RedisWriter:
             if not cursor:
                 return kept, kept_keys
 
-    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: datetime) -> Catalog:
+    def publish(self, registry: Registry, keep: frozenset[str], pushed_since: int) -> Catalog:
         """Make every view written so far readable, all in one step, with what is left of pushes."""
         views, declared = succession(self.current, self.written, registry, keep)
         catalog = Catalog(self.number, f"registry.{self.number}", views)
         before = self.current.catalog if self.current else None
-        since = micros(pushed_since.astimezone(UTC))
         with self.server.errors("cannot be written"):
             self.server.client.set(self.turn.begin(catalog.registry), declared_document(declared))
             seen: dict[tuple[str, bytes], bytes | None] = {}
-            self._fold(catalog, declared, since, seen)  # most of it, while pushes go on
+            self._fold(catalog, declared, pushed_since, seen)  # most of it, while pushes go on
             with self.turn.gate() as gate:
-                self._fold(catalog, declared, since, seen)
+                self._fold(catalog, declared, pushed_since, seen)
                 self.turn.swap(gate, catalog, before, before)
         return catalog
 
