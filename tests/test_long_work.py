@@ -338,7 +338,7 @@ def test_ctrl_c_while_the_file_is_written(project: Path) -> None:
     endless = pa.RecordBatchReader.from_batches(rows.schema, cycle(rows.to_batches()))
     online = online_store(store.project)
     with online.writer(1) as writer, duckdb.connect() as idle:
-        batch = Batch(view, columns, endless, k)
+        batch = Batch(view, columns, endless, k, k)
         with pytest.raises(KeyboardInterrupt), watching(interrupt):
             run("it", lambda: writer.write(batch), idle, writer)
         writer.interrupt()  # nothing is under way: nothing happens

@@ -268,6 +268,18 @@ def test_as_of_is_the_k_of_the_views(tmp_path: Path) -> None:
     assert online.status().views[0].age == NOW - done.as_of
 
 
+def test_published_at_is_the_instant_of_the_materialize(tmp_path: Path) -> None:
+    other = View("other", STATS_COLUMNS, PLAIN, meta=STATS_META)
+    online = Online(tmp_path, [stats(PLAIN), other])
+    online.materialize(as_of=NOW - DAY)
+    online.now = NOW + DAY
+    online.materialize(views=["other"])
+    published = {each.view: each.published_at for each in online.status().views}
+    assert published == {"stats": NOW, "other": NOW + DAY}
+    online.rollback()
+    assert {each.published_at for each in online.status().views} == {NOW}
+
+
 def test_a_future_as_of_is_refused(tmp_path: Path) -> None:
     online = Online(tmp_path, [stats(PLAIN)])
     with pytest.raises(

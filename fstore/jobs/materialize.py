@@ -158,7 +158,7 @@ def materialize(
             keep_absent = incremental and view.reference not in earlier
             try:
                 columns = describe(connection, [view], project.target)
-                done.append(_write(connection, writer, view, columns, k, keep_absent))
+                done.append(_write(connection, writer, view, columns, k, now, keep_absent))
                 built |= columns
             except FstoreError as error:
                 if not keep_going:
@@ -185,6 +185,7 @@ def _write(
     view: FeatureView,
     built: Columns,
     as_of: datetime,
+    now: datetime,
     keep_absent: bool,
 ) -> MaterializedView:
     started = time.perf_counter()
@@ -206,7 +207,7 @@ def _write(
 
         of_events = start_events if view.windows else None
         try:
-            return writer.write(Batch(view, columns, rows, as_of, keep_absent, of_events))
+            return writer.write(Batch(view, columns, rows, as_of, now, keep_absent, of_events))
         except FstoreError as error:
             raise streams[-1].failure or error from error
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -89,9 +88,7 @@ class FileWriter:
             for path in paths:
                 path.unlink(missing_ok=True)
             raise
-        published = Published(
-            name, self.number, batch.as_of.astimezone(UTC), datetime.now(UTC), rows, keys
-        )
+        published = batch.published(name, self.number, rows, keys)
         self.written[reference] = (batch, published)
         return published
 

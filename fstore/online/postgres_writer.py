@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
@@ -109,14 +108,7 @@ class PostgresWriter:
             counted = self.connection.execute(
                 statement("SELECT count(*) FROM {rows}", rows=table)
             ).fetchone()
-        published = Published(
-            table,
-            self.number,
-            batch.as_of.astimezone(UTC),
-            datetime.now(UTC),
-            rows,
-            counted[0] if counted else 0,
-        )
+        published = batch.published(table, self.number, rows, counted[0] if counted else 0)
         self.written[batch.view.reference] = (batch, published)
         return published
 

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
@@ -87,7 +87,7 @@ class Generation(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of one view, to be published: what the generation query gave as of ``as_of``.
+    """The rows of one view, to be published at ``now``: what the query gave as of ``as_of``.
 
     With ``keep_absent``, the keys that only the current generation holds stay as they are there, if
     it holds all that is kept of a key now.
@@ -98,8 +98,14 @@ class Batch:
     columns: tuple[Column, ...]  # of the built relation
     rows: pa.RecordBatchReader
     as_of: datetime
+    now: datetime
     keep_absent: bool = False
     events: Callable[[], pa.RecordBatchReader] | None = None
+
+    def published(self, file: str, generation: int, rows: int, keys: int) -> Published:
+        """Return the view as it stands in the generation that these rows were written for."""
+        as_of, now = self.as_of.astimezone(UTC), self.now.astimezone(UTC)
+        return Published(file, generation, as_of, now, rows, keys)
 
 
 class Writer(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 from fstore.definitions import Registry
@@ -70,9 +69,7 @@ class RedisWriter:
             if batch.keep_absent:
                 more_rows, more_keys = self._keep_absent(batch, name)
                 rows, keys = rows + more_rows, keys + more_keys
-        published = Published(
-            file, self.number, batch.as_of.astimezone(UTC), datetime.now(UTC), rows, keys
-        )
+        published = batch.published(file, self.number, rows, keys)
         self.written[reference] = (batch, published)
         return published
 
