@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
@@ -14,20 +15,19 @@ from fstore.definitions import Registry
 from fstore.errors import NoEarlierGenerationError, NothingPublishedError, OnlineStoreError
 from fstore.online.generation import (
     Catalog,
-    Declared,
     Published,
     catalogs_of,
     current_document,
     declared_document,
     declared_of,
 )
-from fstore.online.held import PLAIN, decoded, encoded, folded, redeclared, united
+from fstore.online.held import PLAIN, decoded
 from fstore.online.postgres_server import BATCH, PostgresServer, copied, statement
 from fstore.online.protocol import Batch
 from fstore.online.records import Layout
 from fstore.online.spool import Spool
-from fstore.online.succession import goes_on, layouts, succession
-from fstore.online.window_joins import event_state, unpublished
+from fstore.online.succession import goes_on, succession
+from fstore.online.takeover import Pushed, Takeover, by_the_next, by_the_previous
 
 if TYPE_CHECKING:
     from fstore.online.postgres_store import PostgresGeneration
@@ -156,12 +156,13 @@ class PostgresWriter:
         """Make every view written so far readable, at once, with what is left of pushes."""
         views, declared = succession(self.current, self.written, registry, keep)
         catalog = Catalog(self.number, "registry", views)
-        seen: dict[tuple[str, bytes], bytes] = {}
+        now = self.current.layouts if self.current else {}
+        takeovers = by_the_next(now, self.written, catalog, declared, pushed_since)
         with self.server.errors("cannot be written"):
-            self._fold(catalog, declared, pushed_since, seen)  # most of it, while pushes go on
+            self._take_over(takeovers)  # most of it, while pushes go on
             with self.connection.transaction():
                 self.server.hold_pushes(self.connection, self.lock_timeout)
-                self._fold(catalog, declared, pushed_since, seen)
+                self._take_over(takeovers)
                 self.connection.execute(
                     "UPDATE fstore.current SET stamp = %s, catalog = %s,"
                     " previous_registry = registry, registry = %s WHERE namespace = %s",
@@ -176,59 +177,25 @@ class PostgresWriter:
                 )
         return catalog
 
-    def _fold(
-        self,
-        catalog: Catalog,
-        declared: Declared,
-        since: int,
-        seen: dict[tuple[str, bytes], bytes],
-    ) -> None:
-        """Take over what was pushed and deleted, but for what ``seen`` has as it is."""
-        new_layouts = layouts(catalog, declared)
-        for reference in self.written:
-            if self.current is None or reference not in self.current.catalog.views:
-                continue
-            old_layout, layout = self.current.layouts[reference], new_layouts[reference]
-            if old_layout.key_types != layout.key_types:
-                continue  # keys of another type can be no key of this view
-            view, table = (
-                declared.registry.views_by_reference[reference],
-                catalog.views[reference].file,
-            )
-            state = event_state(view, declared.columns[reference])
-            for some in self._pushed(reference, table):
-                values = {}
-                for key, old, written, block in some:
-                    if seen.get((reference, key)) == old:
-                        continue
-                    seen[reference, key] = old
-                    known = redeclared(view, layout, decoded(old, old_layout).known)
-                    if state is not None:
-                        known = unpublished(state, block, known, self.number, since)
-                    rows = decoded(written, layout).rows
-                    values[key] = encoded(folded(layout, rows, known, self.number, since))
-                self._replace(table, values)
+    def _take_over(self, takeovers: Sequence[Takeover]) -> None:
+        for each in takeovers:
+            for pushed in self._pushed(each):
+                self._replace(each.file, each.values(pushed))
 
-    def _pushed(
-        self, reference: str, other: str
-    ) -> Iterator[Sequence[tuple[bytes, bytes, bytes | None, bytes | None]]]:
-        """Yield keys that were pushed or deleted, with what is held now and in another table.
-
-        The last are the events that the other table has.
-        """
+    def _pushed(self, takeover: Takeover) -> Iterator[Iterable[Pushed]]:
+        """Yield what was pushed or deleted: now, and in another generation's rows."""
         assert self.current is not None
-        now = self.current.catalog.views[reference].file
         found = self.connection.execute(
             statement(
-                "SELECT now.key, now.value, other.value, other.events FROM {now} AS now"
-                " LEFT JOIN {other} AS other USING (key) WHERE now.pushed",
-                now=now,
-                other=other,
+                "SELECT now.key, now.value, there.value, there.events FROM {now} AS now"
+                " LEFT JOIN {there} AS there USING (key) WHERE now.pushed",
+                now=self.current.catalog.views[takeover.reference].file,
+                there=takeover.file,
             ),
             binary=True,
         )
         while some := found.fetchmany(BATCH):
-            yield some
+            yield starmap(Pushed, some)
 
     def _replace(self, table: str, values: Mapping[bytes, bytes]) -> None:
         kept = {key: value for key, value in values.items() if value}
@@ -255,7 +222,8 @@ class PostgresWriter:
             declared = declared_of(f"fstore.current ({self.server.where})", registry)
             with self.connection.transaction():
                 self.server.hold_pushes(self.connection, self.lock_timeout)
-                self._unite(previous, declared)
+                now = self.current
+                self._take_over(by_the_previous(now.catalog, now.layouts, previous, declared))
                 self.connection.execute(
                     "UPDATE fstore.current SET stamp = %s, catalog = %s,"
                     " registry = previous_registry, previous_registry = NULL WHERE namespace = %s",
@@ -266,22 +234,6 @@ class PostgresWriter:
                     ),
                 )
         return previous
-
-    def _unite(self, previous: Catalog, declared: Declared) -> None:
-        assert self.current is not None
-        old_layouts = layouts(previous, declared)
-        for reference, published in previous.views.items():
-            now = self.current.catalog.views.get(reference)
-            if now is None or now.file == published.file:
-                continue
-            view, layout = declared.registry.views_by_reference[reference], old_layouts[reference]
-            layout_now, number = self.current.layouts[reference], published.generation
-            for some in self._pushed(reference, published.file):
-                values = {}
-                for key, new, old, _ in some:
-                    known = decoded(new, layout_now).known
-                    values[key] = encoded(united(view, layout, decoded(old, layout), known, number))
-                self._replace(published.file, values)
 
     def _documents(self) -> tuple[Catalog | None, Catalog | None, bytes | None]:
         """Return the current and the previous generation, and the declarations of the latter."""

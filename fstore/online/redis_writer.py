@@ -8,21 +8,15 @@ from urllib.parse import quote
 
 from fstore.definitions import Registry
 from fstore.errors import NoEarlierGenerationError, NothingPublishedError, OnlineStoreError
-from fstore.online.generation import (
-    Catalog,
-    Declared,
-    Published,
-    declared_document,
-    declared_of,
-)
-from fstore.online.held import PLAIN, decoded, encoded, folded, redeclared, united
+from fstore.online.generation import Catalog, Published, declared_document, declared_of
+from fstore.online.held import PLAIN, decoded
 from fstore.online.protocol import Batch
 from fstore.online.redis_generation import EVENTS, ROWS, RedisGeneration
 from fstore.online.redis_server import BATCH, RedisServer, batches
 from fstore.online.redis_turn import Turn
 from fstore.online.spool import Spool
-from fstore.online.succession import goes_on, layouts, succession
-from fstore.online.window_joins import event_state, unpublished
+from fstore.online.succession import goes_on, succession
+from fstore.online.takeover import Pushed, Takeover, by_the_next, by_the_previous
 
 
 @dataclass
@@ -120,57 +114,31 @@ class RedisWriter:
         before = self.current.catalog if self.current else None
         with self.server.errors("cannot be written"):
             self.server.client.set(self.turn.begin(catalog.registry), declared_document(declared))
-            seen: dict[tuple[str, bytes], bytes | None] = {}
-            self._fold(catalog, declared, pushed_since, seen)  # most of it, while pushes go on
+            now = self.current.layouts if self.current else {}
+            takeovers = by_the_next(now, self.written, catalog, declared, pushed_since)
+            self._take_over(takeovers)  # most of it, while pushes go on
             with self.turn.gate() as gate:
-                self._fold(catalog, declared, pushed_since, seen)
+                self._take_over(takeovers)
                 self.turn.swap(gate, catalog, before, before)
         return catalog
 
-    def _fold(
-        self,
-        catalog: Catalog,
-        declared: Declared,
-        since: int,
-        seen: dict[tuple[str, bytes], bytes | None],
-    ) -> None:
-        """Take over what was pushed and deleted, but for what ``seen`` has as it is."""
-        new_layouts = layouts(catalog, declared)
-        for reference in self.written:
-            if self.current is None or reference not in self.current.catalog.views:
-                continue
-            old_layout, layout = self.current.layouts[reference], new_layouts[reference]
-            if old_layout.key_types != layout.key_types:
-                continue  # keys of another type can be no key of this view
-            view = declared.registry.views_by_reference[reference]
-            new = catalog.views[reference].file
-            state = event_state(view, declared.columns[reference])
-            for keys, olds, news in self._pushed(reference, self.server.name(new)):
-                blocks: list[bytes | None] = [None] * len(keys)
-                if state is not None and keys:
-                    fields = [EVENTS + key[1:] for key in keys]
-                    blocks = self.server.client.hmget(self.server.name(new), fields)
-                values = {}
-                for key, old, written, block in zip(keys, olds, news, blocks, strict=True):
-                    if seen.get((reference, key), b"") == old:
-                        continue
-                    seen[reference, key] = old
-                    known = redeclared(view, layout, decoded(old, old_layout).known)
-                    if state is not None:
-                        known = unpublished(state, block, known, self.number, since)
-                    rows = decoded(written, layout).rows
-                    values[key] = encoded(folded(layout, rows, known, self.number, since))
-                self.turn.replace(new, values)
+    def _take_over(self, takeovers: Sequence[Takeover]) -> None:
+        for each in takeovers:
+            for pushed in self._pushed(each):
+                self.turn.replace(each.file, each.values(pushed))
 
-    def _pushed(
-        self, reference: str, other: str
-    ) -> Iterator[tuple[list[bytes], list[bytes | None], list[bytes | None]]]:
-        """Yield the fields that were pushed or deleted: now, and in another generation's rows."""
+    def _pushed(self, takeover: Takeover) -> Iterator[list[Pushed]]:
+        """Yield what was pushed or deleted: now, and in another generation's rows."""
         assert self.current is not None
-        client, name = self.server.client, self.current.rows_name(reference)
-        fields: set[bytes] = client.smembers(self.current.pushed_name(reference))
+        client, there = self.server.client, self.server.name(takeover.file)
+        now = self.current.rows_name(takeover.reference)
+        fields: set[bytes] = client.smembers(self.current.pushed_name(takeover.reference))
         for some in batches(sorted(fields)):
-            yield some, client.hmget(name, some), client.hmget(other, some)
+            blocks: list[bytes | None] = [None] * len(some)
+            if takeover.windowed:
+                blocks = client.hmget(there, [EVENTS + key[1:] for key in some])
+            values = client.hmget(now, some), client.hmget(there, some)
+            yield [*map(Pushed, some, *values, blocks)]
 
     def _forget_previous(self) -> None:
         """Let go of the generation before the current one, and of its memory."""
@@ -198,32 +166,7 @@ class RedisWriter:
             registry: bytes | None = self.server.client.get(name)
             declared = declared_of(f"{name} ({self.server.where})", registry or b"")
             with self.turn.gate() as gate:
-                self._unite(previous, declared)
+                now = self.current
+                self._take_over(by_the_previous(now.catalog, now.layouts, previous, declared))
                 self.turn.swap(gate, previous, None, current)
         return previous
-
-    def _unite(self, previous: Catalog, declared: Declared) -> None:
-        assert self.current is not None
-        old_layouts = layouts(previous, declared)
-        for reference, published in previous.views.items():
-            now = self.current.catalog.views.get(reference)
-            if now is None or now.file == published.file:
-                continue
-            view, layout = declared.registry.views_by_reference[reference], old_layouts[reference]
-            layout_now, number = self.current.layouts[reference], published.generation
-            for keys, news, olds in self._pushed(reference, self.server.name(published.file)):
-                self.turn.replace(
-                    published.file,
-                    {
-                        key: encoded(
-                            united(
-                                view,
-                                layout,
-                                decoded(old, layout),
-                                decoded(new, layout_now).known,
-                                number,
-                            )
-                        )
-                        for key, new, old in zip(keys, news, olds, strict=True)
-                    },
-                )
