@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+A = TypeVar("A")
 C = TypeVar("C")
 
 _KEPT = 32  # idle connections; more are closed after their use
@@ -36,9 +37,27 @@ class Connections(Generic[C]):
         except IndexError:
             return self._connect(), False
 
-    def fresh(self) -> C:
-        """Return a new connection."""
-        return self._connect()
+    def ask(self, question: Callable[[C], A], is_broken: Callable[[BaseException], bool]) -> A:
+        """Return the answer to what may be asked twice.
+
+        What may be a broken connection from before is tried once more, on a new one.
+        """
+        connection, used = self.take()
+        try:
+            answer = question(connection)
+        except BaseException as error:
+            self.drop(connection)
+            if not used or not is_broken(error):
+                raise
+            _close_all(self._idle, self._close, self._pid)  # they all may be broken
+            connection = self._connect()
+            try:
+                answer = question(connection)
+            except BaseException:
+                self.drop(connection)
+                raise
+        self.give(connection)
+        return answer
 
     def give(self, connection: C) -> None:
         """Take a connection back that can be used again."""
@@ -51,10 +70,6 @@ class Connections(Generic[C]):
         """Close a connection."""
         with suppress(Exception):
             self._close(connection)
-
-    def drop_idle(self) -> None:
-        """Close all that wait: where one is broken, they all may be."""
-        _close_all(self._idle, self._close, self._pid)
 
 
 def _close_all(idle: deque[C], close: Callable[[C], None], pid: int) -> None:

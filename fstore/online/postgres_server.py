@@ -118,26 +118,14 @@ class PostgresServer:
 
         What may be a broken connection from before is tried once more, on a new one.
         """
+
+        def question(connection: _Bounded) -> list[tuple[Any, ...]]:
+            return connection.execute(query, values, prepare=True, binary=True).fetchall()
+
         try:
-            connection, used = self._idle.take()
-            try:
-                rows = _asked(connection, query, values)
-            except BaseException as error:
-                self._idle.drop(connection)
-                broken = isinstance(error, psycopg.OperationalError)
-                if not used or not broken or isinstance(error, _SilentError):
-                    raise
-                self._idle.drop_idle()
-                connection = self._idle.fresh()
-                try:
-                    rows = _asked(connection, query, values)
-                except BaseException:
-                    self._idle.drop(connection)
-                    raise
+            return self._idle.ask(question, _is_broken)
         except (psycopg.Error, OSError) as error:
             raise self._said("cannot be read", error) from error
-        self._idle.give(connection)
-        return rows
 
     @contextmanager
     def pushing(self, seconds: float) -> Iterator[psycopg.Connection[Any]]:
@@ -228,8 +216,8 @@ def _reading(conninfo: str) -> _Bounded:
     return _Bounded.connect(conninfo, autocommit=True, application_name=_this_name())
 
 
-def _asked(connection: _Bounded, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return connection.execute(query, values, prepare=True, binary=True).fetchall()
+def _is_broken(error: BaseException) -> bool:
+    return isinstance(error, psycopg.OperationalError) and not isinstance(error, _SilentError)
 
 
 def _this_name() -> str:

@@ -164,31 +164,20 @@ class RedisServer:
 
         What may be a broken connection from before is tried once more, on a new one.
         """
+
+        def question(connection: Any) -> list[Any]:
+            connection.send_packed_command((packed,), check_health=False)
+            read = connection.read_response
+            return [read() for _ in range(count)]
+
         try:
-            connection, used = self._reading.take()
-            try:
-                answers = _asked(connection, packed, count)
-            except BaseException as error:
-                self._reading.drop(connection)
-                if not used or not isinstance(error, redis.ConnectionError):
-                    raise
-                self._reading.drop_idle()
-                connection = self._reading.fresh()
-                try:
-                    answers = _asked(connection, packed, count)
-                except BaseException:
-                    self._reading.drop(connection)
-                    raise
+            return self._reading.ask(question, _is_broken)
         except (redis.RedisError, OSError) as error:
             raise OnlineStoreError(f"{self.where} cannot be read: {error}") from error
-        self._reading.give(connection)
-        return answers
 
 
-def _asked(connection: Any, packed: bytes, count: int) -> list[Any]:
-    connection.send_packed_command((packed,), check_health=False)
-    read = connection.read_response
-    return [read() for _ in range(count)]
+def _is_broken(error: BaseException) -> bool:
+    return isinstance(error, redis.ConnectionError)
 
 
 def batches(values: Sequence[T]) -> Iterator[list[T]]:
