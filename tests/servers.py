@@ -16,6 +16,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha1
 from pathlib import Path
 
@@ -69,7 +70,9 @@ class Server(ABC):
         deadline = time.monotonic() + SECONDS
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self.folder / "log").read_text()[-2000:])
+                said = (self.folder / "log").read_text()[-2000:]
+                self.stop()
+                raise RuntimeError(said)
             time.sleep(0.02)
 
     @abstractmethod
@@ -86,7 +89,8 @@ class Server(ABC):
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         for pid in (self.process.pid, *map(int, children.split())):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # one that its client has left may go meanwhile
+                os.kill(pid, number)
 
     def go_on(self) -> None:
         self.pause(signal.SIGCONT)
