@@ -225,6 +225,21 @@ def test_the_lock_goes_with_a_killed_process(
         pass
 
 
+@pytest.mark.parametrize("kind", ["postgres"], indirect=True)
+def test_a_push_sees_what_was_committed_while_it_waited(kind: str, tmp_path: Path) -> None:
+    """A server may have another isolation as its default."""
+    assert kind == "postgres"
+    online = Online(tmp_path, [valued(1)])
+    online.materialize()
+    store: Any = jobs.online_store(online.project)
+    with store.server.connect() as connection:
+        connection.execute("SET default_transaction_isolation = 'repeatable read'")
+        with connection.transaction():
+            assert connection.execute("SHOW transaction_isolation").fetchone() == (
+                "read committed",
+            )
+
+
 def test_pushes_wait_for_a_swap_and_say_so(kind: str, tmp_path: Path) -> None:
     online = Online(tmp_path, [valued(1)], settings={"lock_timeout": "1 second"})
     online.materialize()

@@ -110,8 +110,14 @@ class PostgresServer:
         return OnlineStoreError(f"{self.where} {doing}: {words}")
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Return a new connection that commits each statement."""
-        return psycopg.connect(self._conninfo, autocommit=True, application_name=_this_name())
+        """Return a new connection that commits each statement.
+
+        Its transactions see what was committed while they waited for a lock, whatever the server's
+        default is.
+        """
+        connection = psycopg.connect(self._conninfo, autocommit=True, application_name=_this_name())
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        return connection
 
     def ask(self, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Return the rows of a query that reads, in one round trip.
