@@ -57,6 +57,31 @@ def online(tmp_path: Path) -> Online:
     return project
 
 
+@pytest.mark.parametrize("known", [{"created_timestamp": "c"}, {"known_at": False}])
+def test_a_push_stays_beside_a_row_of_the_future(tmp_path: Path, known: dict[str, Any]) -> None:
+    """A greater row of the source takes its place once it is seen, and not before."""
+    columns = {"k": "BIGINT", "t": "TIMESTAMP", "c": "TIMESTAMP", "x": "BIGINT"}
+    naive, hour = NOW.replace(tzinfo=None), timedelta(hours=1)
+
+    def at(hours: float, x: int, key: int = 1) -> dict[str, Any]:
+        recorded = min(hours, 0) - 0.25
+        return {"k": key, "t": naive + hours * hour, "c": naive + recorded * hour, "x": x}
+
+    meta = {"entities": {"user": "k"}, "event_timestamp": "t"} | known
+    rows = [at(-2, 1), at(3, 2), at(3, 2, key=2)]
+    online = Online(tmp_path, [View("stats", columns, rows, meta)])
+    online.materialize()
+    pushes = [at(-1, 10), at(-1, 20, key=2), at(2, 11)]
+    online.push([row | {"c": naive} for row in pushes])
+    asked = ["stats:x"], [{"k": 1}, {"k": 2}]
+    for hours, expected in ((0.0, [10, 20]), (1.0, [10, 20]), (2.5, [11, 20]), (3.5, [2, 2])):
+        online.now = NOW + hours * hour
+        assert online.get(*asked).to_dict()["x"] == expected
+        online.materialize()
+        assert online.get(*asked).to_dict()["x"] == expected
+        assert online.get(*asked, at=NOW + 4 * hour).to_dict()["x"] == [2, 2]
+
+
 def test_a_push_is_seen_at_the_next_read(online: Online) -> None:
     assert online.x(1, 2, 3) == [10, 20, None]  # the reader is open before the push
     pushed = online.push([row(1, LATE, 11), row(3, LATE, 31, "é" * 50)])

@@ -31,6 +31,7 @@ from fstore.online.generation import (
     view_file,
     write_declared,
 )
+from fstore.online.instants import micros
 from fstore.online.lock import locked
 from fstore.online.notices import noticed
 from fstore.online.protocol import Batch
@@ -155,7 +156,11 @@ class FileWriter:
         # In the new declarations: a push is a row of the view as it is served from now on.
         log = PushLog(path, following.views_with_layouts)
         log.refresh()
-        written = {reference: following.image(reference) for reference in self.written}
+        views = following.catalog.views
+        written = {
+            reference: (following.image(reference), micros(views[reference].as_of))
+            for reference in self.written
+        }
         windowed = [name for name, (batch, _) in self.written.items() if batch.view.windows]
         events = {reference: following.events(reference) for reference in windowed}
         kept = frozenset(following.catalog.views) - written.keys()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,17 +23,17 @@ from fstore.online.values import arrow_types, to_arrow
 def retained(
     log: PushLog,
     kept: frozenset[str],
-    written: Mapping[str, Image],
+    written: Mapping[str, tuple[Image, int]],
     events: Mapping[str, tuple[EventFile, EventState]],
     number: int,
     since: int,
 ) -> list[Entry]:
     """Return the entries that generation ``number`` needs, in the order of the log.
 
-    ``written`` are the new images by view, ``events`` the new events where a view's rows are that.
-    A push to such a view stays until its rows have one of its key with an (E, A) that is as great
-    (of events: its event as new), or until it was received before ``since``; a deletion stays as
-    long, for what may still come late. Of the views in ``kept`` everything stays.
+    ``written`` are the new images by view, each with its K, ``events`` the new events where a
+    view's rows are that. A push to such a view stays until its rows have one of its key to be seen
+    in its stead (of events: its event as new), or until it was received before ``since``; a
+    deletion stays as long, for what may still come late. Of the views in ``kept`` everything stays.
     """
     places: dict[str, list[int]] = {}
     entries: dict[str, Entry] = {}
@@ -43,7 +43,7 @@ def retained(
         places.setdefault(entry.id, []).append(place)
 
     for reference, known in log.known.items():
-        image = written.get(reference)
+        image, as_of = written.get(reference, (None, 0))
         if image is None and reference not in kept:
             continue
         find = image.finder() if image else None
@@ -55,9 +55,7 @@ def retained(
                 published = (file.block, first, end) if end > first else None
                 heard = state.unpublished(published, heard, number, since)
             if image and find:
-                record = find(key)
-                last = image.last_rank(record) if record >= 0 else None
-                heard = needed(heard, number, since, last)
+                heard = needed(heard, number, since, _sight(image, find(key), as_of))
             if heard.deletion:
                 keep(*heard.deletion)
             for version in (*heard.versions, *heard.events):
@@ -68,10 +66,22 @@ def retained(
     ]
 
 
-def needed(heard: Known, number: int, since: int, last: tuple[int, int] | None) -> Known:
+def _sight(image: Image, record: int, as_of: int) -> Callable[[int], tuple[int, int] | None]:
+    """Return the function from an instant to the (E, A) of the published row that is seen then.
+
+    No read is of an instant before K.
+    """
+    return lambda instant: None if record < 0 else image.rank_seen(record, max(instant, as_of))
+
+
+def needed(
+    heard: Known, number: int, since: int, seen: Callable[[int], tuple[int, int] | None]
+) -> Known:
     """Return what generation ``number`` needs of what was pushed and deleted of a key.
 
-    ``last`` is the (E, A) of the last of its rows that were written for that generation.
+    ``seen`` gives the (E, A) of the row of that generation which is seen at an instant: where it is
+    as great when a push comes to be seen, nobody sees the push. A row of the future, however great
+    its E, is not seen yet.
     """
     deletion, versions = heard.deletion, heard.versions
     if heard.hides < number:
@@ -80,7 +90,8 @@ def needed(heard: Known, number: int, since: int, last: tuple[int, int] | None) 
         versions = tuple(
             version
             for version in versions
-            if (last is None or last < version.rank) and version.entry.received >= since
+            if version.entry.received >= since
+            and ((rank := seen(version.visible_from)) is None or rank < version.rank)
         )
     return Known(versions, heard.hides, deletion, heard.events)
 

@@ -149,10 +149,13 @@ def redeclared(view: FeatureView, layout: Layout, known: Known) -> Known:
     return fresh
 
 
-def folded(layout: Layout, rows: bytes, known: Known, number: int, since: int) -> Held:
+def folded(layout: Layout, rows: bytes, known: Known, number: int, as_of: int, since: int) -> Held:
     """Return what generation ``number`` holds of a key, for which ``rows`` were written."""
-    last = layout.last_rank(rows) if rows else None
-    left = needed(known, number, since, last)
+
+    def seen(instant: int) -> tuple[int, int] | None:
+        return layout.rank_seen(rows, max(instant, as_of)) if rows else None
+
+    left = needed(known, number, since, seen)
     return Held(b"" if known.hides >= number else rows, left)
 
 

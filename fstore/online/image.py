@@ -115,9 +115,9 @@ class Image:
 
         return find
 
-    def last_rank(self, record: int) -> tuple[int, int]:
-        """Return (E, A) of the last row of the key whose first record this is."""
-        return self.layout.last_rank(self.content, record)
+    def rank_seen(self, record: int, instant: int) -> tuple[int, int] | None:
+        """Return (E, A) of the row to see at an instant, of the key whose first record this is."""
+        return self.layout.rank_seen(self.content, instant, record)
 
 
 def _check(layout: Layout) -> int:

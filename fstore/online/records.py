@@ -192,11 +192,18 @@ class Layout:
         followers: int = _TIMES.unpack_from(rows, 0)[3]
         return followers + 1
 
-    def last_rank(self, content: Any, at: int = 0) -> tuple[int, int]:
-        """Return (E, A) of the last row of the key whose first record is at an offset."""
-        followers = _TIMES.unpack_from(content, at)[3]
-        rank: tuple[int, int] = RANK.unpack_from(content, at + followers * self.size)
-        return rank
+    def rank_seen(self, content: Any, instant: int, at: int = 0) -> tuple[int, int] | None:
+        """Return (E, A) of the row to see at an instant, of the key whose first record is there.
+
+        ``at`` is the offset of that record; the rows of a key are in the order of E.
+        """
+        seen = None
+        for place in range(_TIMES.unpack_from(content, at)[3] + 1):
+            rank: tuple[int, int] = RANK.unpack_from(content, at + place * self.size)
+            if rank[0] > instant:
+                break
+            seen = rank
+        return seen
 
     def keys_of(self, block: Block, count: int) -> list[bytes]:
         """Return the keys of the first so many records, as bytes."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fstore.online.generation import Catalog, Declared, Published
 from fstore.online.held import Held, decoded, encoded, folded, redeclared, united
+from fstore.online.instants import micros
 from fstore.online.records import Layout
 from fstore.online.succession import layouts
 from fstore.online.window_joins import event_state, unpublished
@@ -56,12 +57,14 @@ def by_the_next(
     def takeover(reference: str) -> Takeover:
         view, layout, layout_now = views[reference], then[reference], now[reference]
         state = event_state(view, declared.columns[reference])
+        as_of = micros(catalog.views[reference].as_of)
 
         def held(each: Pushed) -> Held:
             known = redeclared(view, layout, decoded(each.now, layout_now).known)
             if state is not None:
                 known = unpublished(state, each.events, known, number, since)
-            return folded(layout, decoded(each.there, layout).rows, known, number, since)
+            rows = decoded(each.there, layout).rows
+            return folded(layout, rows, known, number, as_of, since)
 
         return Takeover(reference, catalog.views[reference].file, held, state is not None)
 
