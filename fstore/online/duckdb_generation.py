@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from pathlib import Path
 
 from fstore.definitions import Column, FeatureView, Registry
@@ -122,7 +121,8 @@ class FileGeneration:
                 return rows.row(key, at) + cells(key, at)
 
         def columns(keys: Sequence[bytes | None], at: int) -> Columns:
-            windows = map(cells, keys, repeat(at))
+            counted = {key: cells(key, at) for key in dict.fromkeys(keys)}
+            windows = [counted[key] for key in keys]
             return [*rows.columns(keys, at), *zip(*windows, strict=True)]
 
         return Lookup(row, columns)
