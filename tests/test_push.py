@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import uuid
@@ -16,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -643,6 +645,75 @@ def test_a_torn_tail_is_cut_and_a_damaged_entry_is_said(online: Online) -> None:
     online._reader = None
     with pytest.raises(OnlineStoreError, match=r"pushes.1.log is damaged from byte 0 on"):
         online.x(1)
+
+
+@pytest.mark.files
+@pytest.mark.parametrize("more", [1, 8, 4096])
+def test_zeros_at_the_end_of_the_log_are_a_torn_tail(online: Online, more: int) -> None:
+    other = Online.at(online.directory)
+    online.push([row(1, LATE, 11)])
+    assert other.x(1) == [11]
+    log = online.folder / "pushes.1.log"
+    whole = log.read_bytes()
+    log.write_bytes(whole + bytes(more))  # as a file is that was made longer as the power was lost
+    online._reader = None
+    assert online.x(1) == other.x(1) == [11]
+    assert online.status().generation == 1
+    online.push([row(1, "2024-01-06", 12)])
+    assert online.x(1) == other.x(1) == [12]
+    assert Online.at(online.directory).x(1) == [12]
+    log.write_bytes(log.read_bytes() + bytes(more))
+    online.materialize()
+    assert online.x(1) == other.x(1) == [12]
+    log.write_bytes(log.read_bytes() + bytes(more))
+    online.rollback()
+    assert online.x(1) == other.x(1) == [12]
+
+
+@pytest.mark.files
+def test_zeros_amid_the_log_are_damage(online: Online) -> None:
+    online.push([row(1, LATE, 11)])
+    log = online.folder / "pushes.1.log"
+    whole = log.read_bytes()
+    log.write_bytes(whole + bytes(64) + whole)
+    online._reader = None
+    with pytest.raises(OnlineStoreError, match=rf"damaged from byte {len(whole)} on \(.*\): rest"):
+        online.x(1)
+
+
+@pytest.mark.files
+@pytest.mark.parametrize("body", [b"no JSON\n", b"[]\n", b"{}\n", b"no line"])
+def test_a_log_whose_entries_are_none_is_said_by_all(online: Online, body: bytes) -> None:
+    online.push([row(1, LATE, 11)])
+    log = online.folder / "pushes.1.log"
+    damaged = struct.pack("<II", len(body), crc32(body)) + body
+    whole = log.read_bytes()
+    log.write_bytes(whole + damaged)
+    said = re.escape(f"{log} is damaged from byte {len(whole)} on (")
+    for work in (lambda: online.x(1), lambda: online.push([row(1, LATE, 12)]), online.materialize):
+        online._reader = None
+        with pytest.raises(OnlineStoreError, match=said):
+            work()
+
+
+@pytest.mark.files
+def test_a_rollback_onto_a_damaged_log_says_so_and_changes_nothing(online: Online) -> None:
+    online.push([row(1, LATE, 11)])
+    online.materialize()
+    log = online.folder / "pushes.1.log"
+    whole = log.read_bytes()
+    log.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:] + whole)
+    with pytest.raises(OnlineStoreError) as caught:
+        online.rollback()
+    assert str(caught.value) == (
+        f"{log} is damaged from byte 0 on (its checksum is that of other bytes): restore it, or "
+        "move it away to go on without what was pushed since the last materialize."
+    )
+    assert online.status().generation == 2
+    assert online.x(1) == [11]
+    log.unlink()
+    assert online.rollback().generation == 1
+    assert online.x(1, 2) == [11, 20]  # the push came with the newer log
 
 
 def test_offline_rows_lie_in_parquet(online: Online) -> None:

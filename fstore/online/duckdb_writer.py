@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from fstore.definitions import Registry
-from fstore.errors import NoEarlierGenerationError, NothingPublishedError
+from fstore.errors import NoEarlierGenerationError, NothingPublishedError, OnlineStoreError
 from fstore.online.disk import sync
 from fstore.online.duckdb_file import write
 from fstore.online.duckdb_generation import FileGeneration
@@ -107,7 +107,7 @@ class FileWriter:
         if self.current is None:
             try:
                 return max((entry.hides for entry in read_log(path)), default=0)
-            except (ValueError, KeyError, TypeError):  # damaged: said when it is folded
+            except OnlineStoreError:  # damaged: said when it is folded
                 return 0
         log = self.current.log
         log.refresh()

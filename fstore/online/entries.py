@@ -7,12 +7,14 @@ import struct
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 
 from fstore.definitions import Column
+from fstore.errors import OnlineStoreError
 from fstore.online.chosen import Cells
 from fstore.online.records import Block, Layout, Rows
 from fstore.online.values import arrow_types, to_arrow
@@ -56,10 +58,11 @@ def encoded(entry: Entry) -> bytes:
     return _FRAME.pack(len(body), crc32(body)) + body
 
 
-def decoded(content: bytes) -> tuple[list[Entry], int]:
+def decoded(content: bytes, log: Path, first: int = 0) -> tuple[list[Entry], int]:
     """Return the whole entries at the start of ``content``, and how many bytes they take.
 
-    ValueError where an entry is damaged and others follow it: that is no torn tail.
+    It is what ``log`` holds from byte ``first`` on. OnlineStoreError where an entry is damaged and
+    others follow it: that is no torn tail.
     """
     entries, at = [], 0
     while at + _FRAME.size <= len(content):
@@ -68,13 +71,26 @@ def decoded(content: bytes) -> tuple[list[Entry], int]:
         body = content[at + _FRAME.size : end]
         if len(body) < length:
             break
+        # No entry is empty: zeros are what a file was made longer by before the power was lost.
+        if not length and not content[at:].strip(b"\0"):
+            break
         if crc32(body) != check:
             if end < len(content):
-                raise ValueError(f"the entry at {at} is damaged")
+                raise _damaged(log, first + at, "its checksum is that of other bytes")
             break
-        entries.append(_entry(body))
+        try:
+            entries.append(_entry(body))
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(log, first + at, repr(error)) from error
         at = end
     return entries, at
+
+
+def _damaged(log: Path, at: int, why: str) -> OnlineStoreError:
+    return OnlineStoreError(
+        f"{log} is damaged from byte {at} on ({why}): restore it, or move it away to go on without "
+        "what was pushed since the last materialize."
+    )
 
 
 def _entry(body: bytes) -> Entry:

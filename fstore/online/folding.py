@@ -103,9 +103,12 @@ def united(older: Sequence[Entry], newer: Sequence[Entry]) -> list[Entry]:
 
 
 def read_log(path: Path) -> list[Entry]:
-    """Return the entries of a log; none where there is no such file."""
+    """Return the entries of a log; none where there is no such file.
+
+    OnlineStoreError where the log is damaged.
+    """
     try:
-        return decoded(path.read_bytes())[0]
+        return decoded(path.read_bytes(), path)[0]
     except FileNotFoundError:
         return []
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from fstore import collector
 from fstore.definitions import FeatureView
-from fstore.errors import OnlineStoreError
 from fstore.online.disk import put, sync
 from fstore.online.entries import DELETE, Entry, converted, decoded, encoded
 from fstore.online.known import KnownKeys
@@ -61,13 +60,7 @@ class PushLog:
             assert self._descriptor is not None
             size = os.fstat(self._descriptor).st_size
             content = os.pread(self._descriptor, max(0, size - self._whole), self._whole)
-            try:
-                entries, length = decoded(content)
-            except (ValueError, KeyError, TypeError) as error:
-                raise OnlineStoreError(
-                    f"{self.path} is damaged from byte {self._whole} on ({error}): restore it, or "
-                    "move it away to go on without what was pushed since the last materialize."
-                ) from error
+            entries, length = decoded(content, self.path, self._whole)
             with collector.waiting():
                 for entry in entries:
                     self._apply(entry)
