@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,13 +42,11 @@ from fstore.online.succession import goes_on, succession
 @contextmanager
 def held(path: Path, timeout: float) -> Iterator[None]:
     """Hold a lock of the folder for the block, waiting for it."""
-    waiting = locked(path, timeout)
-    with storage_errors(f"{path.parent} cannot be written"):
-        waiting.__enter__()
-    try:
+    with ExitStack() as stack:
+        # Around the waiting alone: an error of the block is its own.
+        with storage_errors(f"{path.parent} cannot be written"):
+            stack.enter_context(locked(path, timeout))
         yield
-    finally:
-        waiting.__exit__(None, None, None)
 
 
 @dataclass
