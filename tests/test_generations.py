@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,6 +158,79 @@ def test_a_reader_that_two_publishes_overtake_does_not_miss_the_pushes(
     generation = store.generation()
     assert generation is not None and generation.log.is_there
     assert generation.catalog.generation == 5
+
+
+class Overtaken:
+    """A counter of changes; while it is looked at for the first time, something is done."""
+
+    def __init__(self, store: DuckDBStore, meanwhile: Callable[[], object]) -> None:
+        assert store._counter is not None
+        self.store, self.counter, self.meanwhile = store, store._counter, meanwhile
+
+    def __getitem__(self, place: int) -> int:
+        self.store._counter = self.counter
+        self.meanwhile()
+        return self.counter[place]
+
+
+def test_a_read_that_another_thread_overtakes_is_of_what_that_one_opened(online: Online) -> None:
+    store = DuckDBStore(online.folder.parent)
+    store.generation()
+    store.recent()
+
+    def published_and_read() -> None:
+        online.materialize()
+        store.recent()
+
+    store._counter = Overtaken(store, published_and_read)  # type: ignore[assignment]
+    found = store.recent()
+    assert found is not None and found.catalog.generation == 4
+
+
+def test_of_threads_that_open_a_generation_at_once_one_does(
+    online: Online, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, refresh = DuckDBStore(online.folder.parent), PushLog.refresh
+
+    def slowly(log: PushLog) -> None:
+        time.sleep(0.1)
+        refresh(log)
+
+    monkeypatch.setattr(PushLog, "refresh", slowly)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(store.generation())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {id(each) for each in found} == {id(store.generation())}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_reads_windows_whatever_its_parents_threads_held(tmp_path: Path) -> None:
+    meta = STATS_META | {
+        "event_key": "y",
+        "aggregations": [{"column": "x", "functions": ["sum"], "windows": ["30 days"]}],
+    }
+    rows = [[1, "2024-01-01", 5, "a"]]
+    online = Online(tmp_path, [View("stats", STATS_COLUMNS, rows, meta=meta)])
+    online.materialize()
+    store = DuckDBStore(online.folder.parent)
+    reader = OnlineReader(store)
+
+    def read() -> Any:
+        return reader.get(["stats:*"], None, [{"k": 1}], None, None, micros(NOW)).to_dict()
+
+    expected = read()
+    read()  # by now it asks no disk
+    generation = store.generation()
+    assert generation is not None
+    with generation.log.lock:  # of another thread of the parent
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            os._exit(0 if read() == expected else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_an_image_that_is_missing_or_strange_is_made_again(online: Online) -> None:

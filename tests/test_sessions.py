@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -159,3 +160,14 @@ def test_few_are_kept(tmp_path: Path) -> None:
     assert len(own) == sessions.MOST_IDLE
     assert idle(tmp_path / "c")
     assert not idle(tmp_path / "a")
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_takes_sessions_whatever_its_parents_threads_held(project: Path) -> None:
+    with sessions._lock:  # of another thread of the parent
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            with sessions._lock:
+                os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

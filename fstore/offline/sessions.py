@@ -36,6 +36,15 @@ _idle: list[tuple[int, Project, duckdb.DuckDBPyConnection]] = []  # with the pro
 _lock = Lock()
 
 
+def _in_a_child() -> None:
+    """Have a lock that no thread of the parent holds."""
+    global _lock
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_in_a_child)
+
+
 @contextmanager
 def session(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a session for one job; it is kept for the next where the block ends without an error.

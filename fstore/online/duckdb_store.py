@@ -31,6 +31,16 @@ from fstore.online.notices import counter_of, noticed
 _LONGEST_TRUST = 0.1  # seconds
 _NEVER_SETTLED = -1
 
+_process = os.getpid()  # known without asking the system, which each read would wait for
+
+
+def _in_a_child() -> None:
+    global _process
+    _process = os.getpid()
+
+
+os.register_at_fork(after_in_child=_in_a_child)
+
 
 class DuckDBStore:
     """Key-value files under ``<state directory>/online``, and CURRENT that says which count."""
@@ -52,26 +62,31 @@ class DuckDBStore:
         }
         self._settings = {name: value for name, value in wanted.items() if value is not None}
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._opened_by = _process
         self._open: tuple[tuple[int, int, int], FileGeneration] | None = None
         self._counter: memoryview | None = None
         self._settled, self._asks_after = _NEVER_SETTLED, 0.0
 
     def generation(self) -> FileGeneration | None:
         """Return what is published now; None where nothing ever was."""
-        if self._pid != os.getpid():
+        if self._opened_by != _process:
             self._after_fork()
         for _ in range(5):
             stamp = self._stamp()
             if stamp is None:
                 return None
-            known = self._open
-            if known is not None and known[0] == stamp:
-                known[1].log.refresh()
-                return known[1]
+            known = self._refreshed(stamp)
+            if known is not None:
+                return known
             with self._lock:
+                # Another thread may have opened it meanwhile. A second one in its place could lack
+                # a push that was seen in the first.
+                stamp = self._stamp()
+                known = self._refreshed(stamp)
+                if known is not None:
+                    return known
                 current, _previous = read_catalogs(self.folder)
-                if current is None:
+                if stamp is None or current is None:
                     return None
                 opened = FileGeneration(self.folder, current)
                 try:
@@ -86,21 +101,32 @@ class DuckDBStore:
                 return opened
         raise OnlineStoreError(f"{self.folder} lacks files that {CURRENT} names: copy it again.")
 
+    def _refreshed(self, stamp: tuple[int, int, int] | None) -> FileGeneration | None:
+        """Return what is open, with all that was pushed, where it is of this CURRENT."""
+        known = self._open
+        if known is None or known[0] != stamp:
+            return None
+        known[1].log.refresh()
+        return known[1]
+
     def recent(self) -> FileGeneration | None:
         """Return what is published now; where nothing was changed since, without asking the disk.
 
         It is asked all the same after a tenth of a second: a folder may be copied over.
         """
-        opened, counter = self._open, self._counter
-        if opened is not None and counter is not None:
-            count = counter[0]
-            if count == self._settled and time.monotonic() < self._asks_after:
+        counter = self._counter
+        if counter is None or self._opened_by != _process:
+            return self.generation()
+        # In this order: who settles a count has opened what belongs to it before.
+        count = counter[0]
+        if count == self._settled and time.monotonic() < self._asks_after:
+            opened = self._open
+            if opened is not None:
                 return opened[1]
-            generation = self.generation()
-            self._asks_after = time.monotonic() + _LONGEST_TRUST
-            self._settled = _NEVER_SETTLED if count % 2 else count
-            return generation
-        return self.generation()
+        generation = self.generation()
+        self._asks_after = time.monotonic() + _LONGEST_TRUST
+        self._settled = _NEVER_SETTLED if count % 2 else count
+        return generation
 
     def _readable(self) -> FileGeneration | None:
         """Return the current generation for a writer, who also replaces a damaged one."""
@@ -120,7 +146,9 @@ class DuckDBStore:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _after_fork(self) -> None:
-        self._open, self._lock, self._pid = None, threading.Lock(), os.getpid()
+        """Forget what threads of the parent may have had under way, and locked."""
+        self._open, self._counter, self._settled = None, None, _NEVER_SETTLED
+        self._lock, self._opened_by = threading.Lock(), _process
 
     def append(self, entry: Entry, lock_timeout: float) -> int:
         """Add a push or a deletion to the log, on disk before this returns.
