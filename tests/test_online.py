@@ -25,6 +25,7 @@ from fstore.errors import (
     UnknownNameError,
 )
 from fstore.online.keys import KeyType, NotAKeyError
+from fstore.online.rows import EntityRows
 from tests import oracle
 from tests.harness import Service, View
 from tests.online import DAY, NOW, STATS_COLUMNS, STATS_META, Online, stats
@@ -192,6 +193,53 @@ def test_rows_in_any_form_and_extra_columns_ignored(online: Online, rows: Any) -
 def test_rows_that_cannot_be_used(online: Online, rows: Any, words: str) -> None:
     with pytest.raises(EntityRowsError, match=words):
         online.get(["stats:x"], rows)
+
+
+DOUBLED = {
+    "pandas": pd.DataFrame([["AA", "UA"], ["AA", "UA"]], columns=["k", "k"]),
+    "odd": pd.DataFrame([["AA", "UA", 1], ["AA", "UA", 1]], columns=["k", "k", "other"]),
+    "arrow": pa.Table.from_arrays([pa.array(["AA", "UA"])] * 2, ["k", "k"]),
+    "batch": pa.RecordBatch.from_arrays([pa.array([1])] * 2, ["k", "k"]),
+}
+
+
+@pytest.mark.parametrize("form", DOUBLED)
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, form: str) -> None:
+    view = View("v", STATS_COLUMNS | {"k": "VARCHAR"}, [["k", "2024-01-01", 1, ""]], STATS_META)
+    own = Online(tmp_path, [view])
+    own.materialize()
+    said = "{} has more than one column named k: rename one, or leave it out."
+    with pytest.raises(EntityRowsError) as caught:
+        own.get(["v:x"], DOUBLED[form])
+    assert str(caught.value) == said.format("entity_rows")
+    with pytest.raises(EntityRowsError) as caught:
+        own.push(DOUBLED[form], view="v")
+    assert str(caught.value) == said.format("rows")
+
+
+ONE_AND_TWO: list[Any] = [
+    pd.DataFrame({0: [1, 2], "more": ["a", "b"]}),
+    {0: [1, 2], "more": ["a", "b"]},
+    [{0: 1}, {0: 2}],
+]
+
+
+@pytest.mark.parametrize("rows", ONE_AND_TWO, ids=["pandas", "lists", "dicts"])
+def test_the_names_of_columns_are_text(tmp_path: Path, rows: Any) -> None:
+    meta = {"entities": {"thing": "0"}, "event_timestamp": "t"}
+    columns = {"0": "BIGINT", "t": "TIMESTAMP", "x": "INTEGER"}
+    own = Online(tmp_path, [View("v", columns, [[1, "2024-01-01", 10]], meta)])
+    own.materialize()
+    assert own.get(["v:x"], rows).to_dict() == {"0": [1, 2], "x": [10, None]}
+    names = "0" if isinstance(rows, list) else "0, more"
+    with pytest.raises(EntityRowsError, match=rf"no column k, .* It has: {names}\."):
+        EntityRows.of(rows).column("k", "stats")
+
+
+@pytest.mark.parametrize("rows", [{0: [1], "0": [1]}, [{0: 1, "0": 1}], [{0: 1, "0": 1}] * 2])
+def test_two_names_of_one_text_are_refused(rows: Any) -> None:
+    with pytest.raises(EntityRowsError, match=r"entity_rows has more than one column named 0: "):
+        EntityRows.of(rows)
 
 
 def test_partial_keys_are_refused(online: Online) -> None:

@@ -21,7 +21,7 @@ from fstore.online.entries import DELETE, PUSH, Entry
 from fstore.online.keys import KeyType, NotAKeyError, shown
 from fstore.online.pushed_cells import NotTakenError, cells_of, same_cells
 from fstore.online.records import ALWAYS, NEVER, Layout, Rows
-from fstore.online.rows import EntityRows
+from fstore.online.rows import EntityRows, names_of
 from fstore.online.values import arrow_types, to_python
 
 # What KeyType reads of a caller's value, for features too: '2013-01-31' is a date.
@@ -88,7 +88,7 @@ def pushable(view: FeatureView, columns: tuple[Column, ...], given: Any, receive
             "sent again would count twice. Name in event_key the columns that tell one event from "
             "another, and run: fstore materialize"
         )
-    given = _as_table(given)
+    given = _as_table(given, "rows")
     rows = EntityRows.of(given, "rows")
     needed = [*view.join_keys, view.event_timestamp, *pushed(view, columns)]
     optional = [view.created_timestamp] if view.created_timestamp else []
@@ -134,7 +134,7 @@ def with_flags(view: FeatureView, columns: tuple[Column, ...], rows: pa.Table) -
 
 def deletion(view: FeatureView, columns: tuple[Column, ...], given: Any, received: int) -> Entry:
     """Return the entry that deletes the keys of these rows."""
-    rows = EntityRows.of(_as_table(given), "entity_rows")
+    rows = EntityRows.of(_as_table(given, "entity_rows"), "entity_rows")
     found = [find_column(columns, key) for key in view.join_keys]
     keys = tuple(column for column in found if column)
     values = [rows.column(key.name, view.reference) if rows.count else () for key in keys]
@@ -151,11 +151,12 @@ def deletion(view: FeatureView, columns: tuple[Column, ...], given: Any, receive
     return Entry(DELETE, view.reference, received, layout, rows.count, layout.pack(packed))
 
 
-def _as_table(given: Any) -> Any:
+def _as_table(given: Any, called: str) -> Any:
     """Return a frame as an Arrow table, in which NaN of pandas is NULL; anything else as it is."""
     if hasattr(given, "to_arrow") and not hasattr(given, "column_names"):  # polars
         return given.to_arrow()
     if hasattr(given, "dtypes") and hasattr(given, "columns"):  # pandas
+        names_of(given.columns, called)  # two of one name become neither a table nor lists
         return _of_pandas(given)
     return given
 

@@ -31,9 +31,12 @@ class EntityRows:
         if isinstance(given, Mapping):
             return _of_lists(cls, given, called)
         if hasattr(given, "column_names"):  # Arrow
-            return cls(given.num_rows, tuple(given.column_names), given, called)
+            return cls(given.num_rows, names_of(given.column_names, called), given, called)
         if hasattr(given, "columns") and hasattr(given, "shape"):  # pandas or polars
-            return cls(len(given), tuple(str(name) for name in given.columns), given, called)
+            names = names_of(given.columns, called)
+            if names != tuple(given.columns):
+                given = given.set_axis(list(names), axis="columns")
+            return cls(len(given), names, given, called)
         if isinstance(given, Sequence) and not isinstance(given, str | bytes):
             return _of_dicts(cls, given, called)
         raise EntityRowsError(f"{called} cannot be a {type(given).__name__}: give {_FORMS}.")
@@ -67,6 +70,18 @@ class EntityRows:
         return list(cells)
 
 
+def names_of(columns: Iterable[Any], called: str) -> tuple[str, ...]:
+    """Return the names of columns as text; EntityRowsError where two have one."""
+    names = tuple(map(str, columns))
+    if len({*names}) < len(names):
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        raise EntityRowsError(
+            f"{called} has more than one column named {listed(doubled)}: rename one, or leave it "
+            "out."
+        )
+    return names
+
+
 def _of_dicts(cls: type[EntityRows], given: Sequence[Any], called: str) -> EntityRows:
     if not given:
         return cls(0, (), {}, called)
@@ -75,7 +90,8 @@ def _of_dicts(cls: type[EntityRows], given: Sequence[Any], called: str) -> Entit
         only = {}
         for name, value in first.items():
             only[str(name)] = [value]
-        return cls(1, tuple(only), only, called)
+        names = tuple(only) if len(only) == len(first) else names_of(first, called)
+        return cls(1, names, only, called)
     if {*map(type, given)} == {dict} and sum(map(len, given)) == len(given) * len(first):
         try:
             return _of_columns(cls, first, given, called)
@@ -100,11 +116,13 @@ def _of_dicts(cls: type[EntityRows], given: Sequence[Any], called: str) -> Entit
 def _of_columns(
     cls: type[EntityRows], names: Iterable[Any], rows: Sequence[Any], called: str
 ) -> EntityRows:
-    columns = {str(name): [row[name] for row in rows] for name in names}
-    return cls(len(rows), tuple(columns), columns, called)
+    texts = names_of(names, called)
+    columns = {text: [row[name] for row in rows] for text, name in zip(texts, names, strict=True)}
+    return cls(len(rows), texts, columns, called)
 
 
 def _of_lists(cls: type[EntityRows], given: Mapping[str, Any], called: str) -> EntityRows:
+    names = names_of(given, called)
     lengths: dict[str, int] = {}
     for name, cells in given.items():
         if isinstance(cells, str | bytes) or not hasattr(cells, "__len__"):
@@ -117,4 +135,5 @@ def _of_lists(cls: type[EntityRows], given: Mapping[str, Any], called: str) -> E
         sizes = listed([f"{name} {length}" for name, length in lengths.items()])
         raise EntityRowsError(f"{called} has columns of different lengths: {sizes}.")
     # No column at all is one row of what needs no key.
-    return cls(next(iter(lengths.values()), 1), tuple(lengths), dict(given), called)
+    columns = dict(zip(names, given.values(), strict=True))
+    return cls(next(iter(lengths.values()), 1), names, columns, called)
