@@ -7,6 +7,7 @@ import os
 import random
 import threading
 import uuid
+from collections import UserList, deque
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -365,6 +366,7 @@ def test_types_survive(tmp_path: Path) -> None:
 
 UUID = uuid.UUID("4ac7a9e9-607c-4c8a-84f3-843f0191e3fd")
 MORNING = datetime(2024, 1, 1, 8)
+MORNING_5 = pd.Timestamp("2024-01-01 08:00:00.000000005")
 
 
 @pytest.mark.parametrize(
@@ -400,6 +402,18 @@ MORNING = datetime(2024, 1, 1, 8)
         ("TIMESTAMP", pd.NaT, None),
         ("TIMESTAMP", date(2024, 1, 1), datetime(2024, 1, 1)),
         ("TIMESTAMP WITH TIME ZONE", MORNING, MORNING.replace(tzinfo=UTC)),
+        ("TIMESTAMP_NS", pd.Timestamp("2024-01-01 08:00"), MORNING),
+        ("TIMESTAMP_NS", pd.Timestamp("2024-01-01 08:00:00.000000005"), MORNING_5),
+        ("TIMESTAMP_NS", pd.Timestamp("2024-01-01 10:00:00.000000005", tz="+02:00"), MORNING_5),
+        ("TIMESTAMP_NS", np.datetime64("2024-01-01T08:00:00.000000005"), MORNING_5),
+        ("TIMESTAMP_NS", pa.scalar(MORNING_5.value, pa.timestamp("ns")), MORNING_5),
+        ("TIMESTAMP_NS", "2024-01-01T08:00:00.000000005", MORNING_5),
+        ("TIMESTAMP_NS", "2024-01-01 10:00:00.000000005+02:00", MORNING_5),
+        ("TIMESTAMP_NS", "3024-01-01T08:00:00.000000005", datetime(3024, 1, 1, 8)),
+        ("TIMESTAMP_NS", pd.NaT, None),
+        ("TIMESTAMP_NS", pa.scalar(None, pa.timestamp("ns")), None),
+        ("TIMESTAMP_NS", np.datetime64("NaT", "ns"), None),
+        ("TIMESTAMPTZ_NS", "2024-01-01T08:00:00.0000000050", MORNING_5.tz_localize(UTC)),
     ],
     ids=lambda each: f"{type(each).__name__} {each}",
 )
@@ -417,6 +431,17 @@ def test_keys_are_read_by_the_type_of_the_key(kind: str, given: Any, read: Any) 
         ("BIGINT", "x"),
         ("BIGINT", math.inf),
         ("BIGINT", [1]),
+        ("BIGINT", "١"),
+        ("BIGINT", "1\u2003"),
+        ("DOUBLE", "١.٥"),
+        ("DOUBLE", "1_0"),
+        ("DECIMAL(10,2)", "١"),
+        ("DECIMAL(10,2)", "1_0"),
+        ("UUID", "١" * 32),
+        ("UUID", "1_" * 16),
+        ("TIMESTAMP", "٢٠٢٤-01-01"),
+        pytest.param("VARCHAR", 10**5000, id="VARCHAR-long"),
+        pytest.param("ENUM('a')", -(10**5000), id="ENUM-long"),
         ("DOUBLE", "x"),
         ("DOUBLE", True),
         ("DECIMAL(10,2)", "x"),
@@ -448,9 +473,17 @@ def test_what_cannot_be_a_key_is_refused(kind: str, given: Any) -> None:
         ("DATE", ["2024-01-01"], [date(2024, 1, 1), "2024-01-02"], [1, None]),
         ("TIMESTAMPTZ", ["2024-01-01 08:00:00+00"], [MORNING, "2024-01-01T09:00:00+01:00"], [1, 1]),
         ("TIMESTAMP_NS", ["2024-01-01 08:00:00"], [MORNING], [1]),
+        (
+            "TIMESTAMP_NS",
+            ["2024-01-01 08:00:00", "2024-01-01 08:00:00.000000005"],
+            [MORNING, MORNING_5, MORNING_5 + pd.Timedelta(1, "ns"), str(MORNING_5)],
+            [1, 2, None, 2],
+        ),
         ("BOOLEAN", [True], [True, False], [1, None]),
         ("DOUBLE", [0.5], [0.5, "0.5", math.nan], [1, 1, None]),
         ("VARCHAR", ["7", "ü '$"], [7, "ü '$", ""], [1, 2, None]),
+        ("BIGINT", [7], [10**5000, -(10**5000)], [None, None]),
+        ("DECIMAL(10,2)", [7], [10**5000], [None]),
     ],
 )
 def test_keys_of_every_type_are_found(
@@ -462,6 +495,47 @@ def test_keys_of_every_type_are_found(
     own.materialize()
     assert own.x(*asked) == found
     own.get(["stats:x"], [{"k": each} for each in asked]).to_df()
+
+
+@pytest.mark.parametrize(
+    "form", [pd.DataFrame, pl.DataFrame, pa.table, dict], ids=["pandas", "polars", "arrow", "lists"]
+)
+def test_nanoseconds_of_every_form_are_kept(tmp_path: Path, form: Any) -> None:
+    rows = [["2024-01-01 08:00", "2024-01-01", 1, ""], [str(MORNING_5), "2024-01-01", 2, ""]]
+    view = View("stats", STATS_COLUMNS | {"k": "TIMESTAMP_NS"}, rows, meta=STATS_META)
+    own = Online(tmp_path, [view])
+    own.materialize()
+    keys = pd.Series([MORNING_5, MORNING_5.floor("us")]).dt.as_unit("ns")
+    asked = form({"k": pa.array(keys) if form in (pa.table, pl.DataFrame) else keys})
+    answer = own.get(["stats:x"], asked)
+    assert answer.to_dict()["x"] == [2, 1]
+    assert answer.to_df()["k"].tolist() == keys.tolist()
+    own.push([{"k": MORNING_5, "t": "2024-01-05", "x": 3, "y": ""}])
+    assert own.get(["stats:x"], asked).to_dict()["x"] == [3, 1]
+
+
+def test_a_long_integer_for_a_text_key_is_refused(tmp_path: Path) -> None:
+    view = View("stats", STATS_COLUMNS | {"k": "VARCHAR"}, [["1", "2024-01-01", 1, ""]], STATS_META)
+    own = Online(tmp_path, [view])
+    own.materialize()
+    with pytest.raises(EntityRowsError) as caught:
+        own.x(10**5000)
+    assert str(caught.value) == (
+        "entity_rows[0]: k is an integer of 16610 bits, and the join key k of stats is VARCHAR: "
+        "give text."
+    )
+
+
+@pytest.mark.parametrize("form", [tuple, deque, UserList])
+def test_features_in_any_sequence(online: Online, form: Any) -> None:
+    for _ in range(2):
+        assert online.get(form(["stats:x"]), [{"k": 1}]).to_dict() == {"k": [1], "x": [10]}
+
+
+@pytest.mark.parametrize("form", [list, deque, UserList])
+def test_features_that_are_no_text_are_refused(online: Online, form: Any) -> None:
+    with pytest.raises(RequestError, match=r"\['stats:x'\] is not a feature reference"):
+        online.get(form([["stats:x"]]), [{"k": 1}])
 
 
 def test_odd_names(tmp_path: Path) -> None:

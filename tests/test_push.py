@@ -185,6 +185,29 @@ def test_every_form_of_rows(online: Online, form: str) -> None:
     assert online.statuses(1, 3) == ["PRESENT", "NULL_VALUE"]
 
 
+@pytest.mark.parametrize("form", ["dicts", "texts", "numpy", "pandas", "polars", "arrow"])
+def test_nanoseconds_are_kept_and_clocks_floored(tmp_path: Path, form: str) -> None:
+    columns = {"k": "BIGINT", "t": "TIMESTAMP_NS", "x": "TIMESTAMP_NS"}
+    online = Online(tmp_path, [View("stats", columns, [], STATS_META)])
+    online.materialize()
+    late, old = (pd.Timestamp(f"{day} 00:00:00.000000999") for day in (LATE, "1961-01-01"))
+    rows = [{"k": 1, "t": late, "x": old}, {"k": 2, "t": old, "x": late}]
+    as_columns = {name: [each[name] for each in rows] for name in rows[0]}
+    times = {name: pa.array(as_columns[name], pa.timestamp("ns")) for name in "tx"}
+    forms = {
+        "dicts": lambda: rows,
+        "texts": lambda: [each | {"t": str(each["t"]), "x": str(each["x"])} for each in rows],
+        "numpy": lambda: [each | {"t": each["t"].to_datetime64()} for each in rows],
+        "pandas": lambda: pd.DataFrame(as_columns),
+        "polars": lambda: pl.DataFrame(as_columns | times),
+        "arrow": lambda: pa.table(as_columns | times),
+    }
+    online.push(forms[form]())
+    answer = online.get(["stats:x"], [{"k": 1}, {"k": 2}]).to_dict(include_metadata=True)
+    assert answer["x"] == [old, late]
+    assert answer["x__ts"] == [each.floor("us").tz_localize(UTC) for each in (late, old)]
+
+
 def test_nothing_is_pushed_by_no_rows(online: Online) -> None:
     assert online.push([]).rows == 0 if False else True
     assert online.push({name: [] for name in ("k", "t", "x", "y")}).rows == 0

@@ -260,7 +260,9 @@ def _keys(view: FeatureView, layout: Layout, table: pa.Table, count: int) -> lis
 
 
 def _numbers(times: pa.ChunkedArray, missing: int = NEVER) -> np.ndarray:
-    """Return a clock's times in microseconds."""
+    """Return a clock's times in microseconds, floored to them as the clocks of a publish are."""
+    if getattr(times.type, "unit", None) == "ns":
+        times = pc.floor_temporal(times, unit="microsecond")
     kind = pa.timestamp("us", tz=getattr(times.type, "tz", None))
     found: np.ndarray = times.cast(kind).cast(pa.int64()).fill_null(missing).to_numpy()
     return found

@@ -16,10 +16,11 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any
 
-from fstore.compile.types import FLOATS, INTEGERS, ZONED, is_clock
+from fstore.compile.types import FLOATS, INTEGERS, NANOSECONDS, ZONED, is_clock
 
 _SHOWN = 200  # characters of a value
-_WHOLE = re.compile(r"\s*[+-]?\d{1,50}\s*")
+_WHOLE = re.compile(r"\s*[+-]?\d{1,50}\s*", re.ASCII)
+_BEHIND_MICROSECONDS = re.compile(r"[.,][0-9]{6}([0-9]{1,3})")
 
 
 class NotAKeyError(ValueError):
@@ -54,9 +55,10 @@ class KeyType:
         It raises NotAKeyError for a value of another kind.
         """
         parse = _parser(self.type)
+        unwrapped = _with_nanoseconds if self.type in NANOSECONDS else plain
 
         def read(value: Any) -> Any:
-            value = plain(value)
+            value = unwrapped(value)
             return None if value is None else parse(value)
 
         return read
@@ -82,6 +84,17 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _with_nanoseconds(value: Any) -> Any:
+    """Return what :func:`plain` does, but a time that has nanoseconds as pandas has it."""
+    if type(value).__module__.startswith("pyarrow"):
+        value = value.as_py()
+    if type(value).__name__ == "datetime64" and value.dtype == "datetime64[ns]":
+        import pandas as pd
+
+        value = pd.Timestamp(value)
+    return value if getattr(value, "nanosecond", 0) > 0 else plain(value)  # that of NaT is NaN
+
+
 def _parser(kind: str) -> Callable[[Any], Any]:
     if kind in INTEGERS:
         return _integer
@@ -98,7 +111,8 @@ def _parser(kind: str) -> Callable[[Any], Any]:
     if kind == "DATE":
         return _date
     if is_clock(kind):
-        return _aware if kind in ZONED else _naive
+        moment = _aware_to_the_nanosecond if kind in NANOSECONDS else _aware
+        return moment if kind in ZONED else lambda value: moment(value).replace(tzinfo=None)
     return lambda value: value
 
 
@@ -114,8 +128,15 @@ def _integer(value: Any) -> int:
     raise NotAKeyError("give a whole number")
 
 
+def _is_number(value: Any) -> bool:
+    """Whether it is a number, or text that may be one to others than Python too."""
+    if isinstance(value, str):
+        return value.isascii() and "_" not in value
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
 def _float(value: Any) -> float | None:
-    if isinstance(value, int | float | Decimal | str) and not isinstance(value, bool):
+    if _is_number(value):
         try:
             number = float(value)
         except OverflowError:
@@ -128,7 +149,7 @@ def _float(value: Any) -> float | None:
 
 
 def _decimal(value: Any) -> Decimal:
-    if isinstance(value, int | float | Decimal | str) and not isinstance(value, bool):
+    if _is_number(value):
         try:
             number = Decimal(repr(value) if isinstance(value, float) else value)
         except InvalidOperation:
@@ -143,7 +164,10 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
-        return str(int(value))
+        try:
+            return str(int(value))
+        except ValueError:  # Python writes only so many digits
+            raise NotAKeyError("give text") from None
     if isinstance(value, uuid.UUID):
         return str(value)
     raise NotAKeyError("give text")
@@ -160,7 +184,7 @@ def _boolean(value: Any) -> bool:
 def _uuid(value: Any) -> str:
     if isinstance(value, uuid.UUID):
         return str(value)
-    if isinstance(value, str):
+    if isinstance(value, str) and value.isascii() and "_" not in value:
         try:
             return str(uuid.UUID(value.strip()))
         except ValueError:
@@ -199,3 +223,17 @@ def _aware(value: Any) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise NotAKeyError("give a time that is of the years 1 to 9999 in UTC") from None
+
+
+def _aware_to_the_nanosecond(value: Any) -> datetime:
+    moment = _aware(value)
+    found = _BEHIND_MICROSECONDS.search(value) if isinstance(value, str) else None
+    nanoseconds = int(found[1].ljust(3, "0")) if found else 0
+    if not nanoseconds:
+        return moment
+    import pandas as pd
+
+    try:
+        return pd.Timestamp(moment).as_unit("ns").replace(nanosecond=nanoseconds)
+    except pd.errors.OutOfBoundsDatetime:  # no row has a time of that year
+        return moment

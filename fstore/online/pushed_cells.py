@@ -56,7 +56,9 @@ def _array(kind: str, arrow: pa.DataType, values: Sequence[Any]) -> pa.Array:
     if kind in HUGE:
         return to_arrow(values, arrow)
     if kind == "TIMESTAMP_NS":
-        return pa.array(values, pa.timestamp("us")).cast(arrow)
+        cells = pa.array(values, pa.timestamp("us")).cast(arrow)  # refuses years that it has not
+        is_finer = any(getattr(value, "nanosecond", 0) for value in values)
+        return pa.array(values, arrow) if is_finer else cells
     return pa.array(values, pa.string() if pa.types.is_dictionary(arrow) else arrow)
 
 

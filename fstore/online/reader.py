@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from fstore.compile.clashes import refuse_clashes
 from fstore.compile.computed import type_of
@@ -67,6 +67,8 @@ class OnlineReader:
         (``at`` before a view's K), EntityRowsError and NotMaterializedError.
         """
         rows = EntityRows.of(entity_rows)
+        if type(features) is list or _is_another_sequence(features):
+            features = tuple(features)  # by which plans are known
         asked_instant = None if at is None else utc_instant(at, "at")
         for _ in range(_TRIES):
             # What is asked for the first time, or reads nothing, is of what is published now.
@@ -94,9 +96,8 @@ class OnlineReader:
         prepared = self._prepared
         if prepared is None or prepared[0] is not generation:
             return None
-        asked = tuple(features) if isinstance(features, list) else features
         try:
-            return prepared[1].get((asked, feature_service, full_feature_names))
+            return prepared[1].get((features, feature_service, full_feature_names))
         except TypeError:  # something in the list is no text; preparing says so
             return None
 
@@ -121,9 +122,14 @@ class OnlineReader:
         plans = prepared[1]
         if len(plans) >= _PLANS:
             plans.clear()
-        asked = tuple(features) if isinstance(features, list) else features
-        plans[asked, feature_service, full_feature_names] = plan
+        plans[features, feature_service, full_feature_names] = plan
         return plan
+
+
+def _is_another_sequence(features: object) -> TypeGuard[Sequence[str]]:
+    if features is None or type(features) is tuple:  # before what takes longer to be told
+        return False
+    return isinstance(features, Sequence) and not isinstance(features, str)
 
 
 @dataclass(frozen=True, slots=True)

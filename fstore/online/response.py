@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -194,4 +195,10 @@ def _key_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     try:
         return to_arrow(values, kind)
     except (pa.ArrowInvalid, OverflowError):  # no row has such a key, and its cells say so
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
+        texts = [None if value is None else _as_text(value) for value in values]
+        return pa.array(texts, pa.string())
+
+
+def _as_text(value: Any) -> str:
+    # Python writes integers of some thousand digits at most, decimals of any number.
+    return str(Decimal(value) if isinstance(value, int) else value)

@@ -63,6 +63,8 @@ class EntityRows:
         cells = source[name]
         if type(cells) is list:
             return cells.copy()
+        if getattr(getattr(cells, "dtype", None), "time_unit", None) == "ns":
+            cells = cells.to_arrow()  # in a list polars leaves nanoseconds out
         for convert in ("to_pylist", "to_list", "tolist"):
             if hasattr(cells, convert):
                 found: Sequence[Any] = getattr(cells, convert)()
