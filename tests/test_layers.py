@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RANKS = [
     {"errors"},
-    {"definitions", "frames", "collector"},
+    {"definitions", "frames", "collector", "disk"},
     {"declarations"},
     {"manifest", "project", "compile"},
     {"offline", "online"},

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from fstore.compile.references import view_named
 from fstore.compile.request import utc_instant
 from fstore.definitions import Column, FeatureView
+from fstore.disk import sync
 from fstore.errors import (
     NothingPublishedError,
     NotMaterializedError,
@@ -28,7 +29,6 @@ from fstore.errors import (
     RequestError,
     listed,
 )
-from fstore.online.disk import sync
 from fstore.online.incoming import deletion, pushable
 from fstore.online.instants import micros
 from fstore.online.protocol import OnlineStore

@@ -11,8 +11,8 @@ import duckdb
 import pyarrow as pa
 
 from fstore.definitions import Registry
+from fstore.disk import sync
 from fstore.errors import NoEarlierGenerationError, NothingPublishedError, OnlineStoreError
-from fstore.online.disk import sync
 from fstore.online.duckdb_file import write
 from fstore.online.duckdb_generation import FileGeneration
 from fstore.online.folding import hidden_keys, read_log, retained, united, write_log

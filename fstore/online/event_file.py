@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from fstore.definitions import Column, FeatureView
+from fstore.disk import put
 from fstore.online.chosen import Cells
-from fstore.online.disk import put
 from fstore.online.event_block import Chunk, EventBlock, write_block
 from fstore.online.event_layout import CHUNK, EventLayout
 from fstore.online.event_rows import Keyed, counted, stored_events

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from fstore.definitions import FeatureView
+from fstore.disk import sync, write_durably
 from fstore.online.chosen import Cells
-from fstore.online.disk import sync, write_durably
 from fstore.online.entries import Entry, decoded, encoded, subset
 from fstore.online.event_file import EventFile
 from fstore.online.event_state import EventState

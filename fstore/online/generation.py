@@ -31,9 +31,9 @@ from urllib.parse import quote
 import duckdb
 
 from fstore.definitions import Column, Registry
+from fstore.disk import sync, write_durably
 from fstore.errors import OnlineStoreError
 from fstore.online.declared import decode, encode
-from fstore.online.disk import sync, write_durably
 
 FORMAT = 1
 CURRENT, LOCK, PUSHES = "CURRENT", "LOCK", "PUSHES"

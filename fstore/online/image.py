@@ -27,7 +27,7 @@ from zlib import crc32
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from fstore.online.disk import put
+from fstore.disk import put
 from fstore.online.key_arrays import begins, digests
 from fstore.online.records import REFERENCE, Layout, Rows
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fstore import collector
 from fstore.definitions import FeatureView
-from fstore.online.disk import put, sync
+from fstore.disk import put, sync
 from fstore.online.entries import DELETE, Entry, converted, decoded, encoded
 from fstore.online.known import KnownKeys
 from fstore.online.records import Layout

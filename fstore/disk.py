@@ -1,4 +1,7 @@
-"""Bytes on disk: written in full, and waited for."""
+"""Bytes on disk: written in full, and waited for.
+
+Belongs to no room: what is published, pushed, written and kept is all to outlive a loss of power.
+"""
 
 from __future__ import annotations
 
