@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import math
@@ -34,6 +35,7 @@ from fstore.errors import (
     MissingFileError,
     NotMaterializedError,
     OnlineStoreError,
+    OutputError,
     RequestError,
     UnknownNameError,
 )
@@ -750,6 +752,45 @@ def test_offline_rows_lie_in_parquet(online: Online) -> None:
     assert online.x(2) == [21]
     assert both.file.exists()
     assert len(list(pushed.file.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("to", ["offline", "online_and_offline"])
+@pytest.mark.parametrize("step", ["replace", "sync"])
+def test_a_file_for_dbt_that_gets_no_name(
+    online: Online, monkeypatch: pytest.MonkeyPatch, to: str, step: str
+) -> None:
+    folder = online.project.state_directory / "pushed" / "stats"
+
+    def fails(path: Path, *_: Any) -> None:
+        if step == "sync" and path != folder:
+            return
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        if step == "replace":
+            replace = Path.replace
+            broken.setattr(
+                Path,
+                "replace",
+                lambda path, to: (fails if path.parent == folder else replace)(path, to),
+            )
+        else:
+            broken.setattr("fstore.jobs.push.sync", fails)
+        with pytest.raises(OutputError) as caught:
+            online.push([row(1, LATE, 11)], to=to)
+    assert caught.value.path.parent == folder
+    sentence = f"{caught.value.path} cannot be written: [Errno 5] Input/output error"
+    if to == "online_and_offline":
+        sentence += (
+            ". The rows are online already. Push them again once it can be written, which is safe: "
+            "a row counts once, however often it is pushed."
+        )
+    assert str(caught.value) == sentence
+    assert not [*folder.iterdir()]
+    assert online.x(1) == [10 if to == "offline" else 11]
+    again = online.push([row(1, LATE, 11)], to=to)
+    assert [*folder.iterdir()] == [again.file]
+    assert online.x(1) == [10 if to == "offline" else 11]
 
 
 @pytest.mark.files

@@ -78,16 +78,17 @@ def push(
         file = _file(project, view, now)
         temporary = file.with_name(f".{file.name}.tmp")
         _write(temporary, given.stamped())
-    refused = 0
+    refused, is_online = 0, False
     try:
         if to != "offline" and given.table.num_rows:
             refused = store.append(given.entry(), project.settings.lock_timeout)
+            is_online = True
         if file and temporary:
-            temporary.replace(file)
-            sync(file.parent)
+            _keep(temporary, file, is_online)
     finally:
         if temporary:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
     return Pushed(view.reference, given.table.num_rows, refused, file)
 
 
@@ -139,3 +140,18 @@ def _write(path: Path, table: pa.Table) -> None:
         with suppress(OSError):
             path.unlink(missing_ok=True)
         raise OutputError(path, error) from error
+
+
+def _keep(temporary: Path, file: Path, is_online: bool) -> None:
+    """Give the rows for dbt their name; where that fails, they have none."""
+    try:
+        temporary.replace(file)
+        sync(file.parent)
+    except OSError as error:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+        known = (
+            f"{error}. The rows are online already. Push them again once it can be written, which "
+            "is safe: a row counts once, however often it is pushed."
+        )
+        raise OutputError(file, known if is_online else error) from error
