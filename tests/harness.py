@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 import yaml
+
+if TYPE_CHECKING:
+    import pytest
 
 PROJECT = "shop"
 WAREHOUSE = "wh.duckdb"
@@ -307,3 +311,21 @@ def exposure(service: Service, views: Sequence[View]) -> dict[str, Any]:
         "sources": [],
         "metrics": [],
     }
+
+
+def steps(patch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
+    """From now on, what is waited for until it is on disk, and what is given a name, in order."""
+    happened: list[tuple[str, Path]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def waits(descriptor: int) -> None:
+        happened.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    def renames(path: Path, to: Path) -> None:
+        happened.append(("replace", Path(to)))
+        replace(path, to)
+
+    patch.setattr(os, "fsync", waits)
+    patch.setattr(Path, "replace", renames)
+    return happened

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import stat
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fstore
-from tests.harness import View, make_project
+from tests.harness import View, make_project, steps
 
 META = {"entities": {"user": "k"}, "event_timestamp": "t"}
 T = datetime(2024, 1, 2)
@@ -85,6 +87,50 @@ def test_what_a_symlink_leads_to_is_written(
     assert pq.read_table(target).column("x").to_pylist() == [10]
     assert names(target.parent) == ["real.parquet"]
     assert names(tmp_path) == ["a.parquet", "folder"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+@pytest.mark.parametrize("link", [True, False])
+def test_who_may_read_a_file_stays_as_it_is(
+    job: fstore.RetrievalJob, tmp_path: Path, mode: int, link: bool
+) -> None:
+    target, path = tmp_path / "a.parquet", tmp_path / "link.parquet"
+    target.write_text("older")
+    target.chmod(mode)
+    path.symlink_to(target)
+    job.to_parquet(path if link else target)
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+    assert pq.read_table(target).column("x").to_pylist() == [10]
+
+
+def test_a_new_file_is_as_the_process_makes_them(job: fstore.RetrievalJob, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    written = job.to_parquet(tmp_path / "a.parquet")
+    assert written.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_what_is_written_is_on_disk_before_it_has_its_name(
+    job: fstore.RetrievalJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened = steps(monkeypatch)
+    job.to_parquet(tmp_path / "a.parquet")
+    (partial,) = {path for step, path in happened if step == "sync" and path.suffix == ".partial"}
+    assert happened == [("sync", partial), ("replace", tmp_path / "a.parquet")]
+
+
+def test_a_disk_that_fails_at_the_end_leaves_what_was_there(
+    job: fstore.RetrievalJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "a.parquet"
+    path.write_text("older")
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(fstore.OutputError) as caught:
+        job.to_parquet(path)
+    assert str(caught.value) == f"{path} cannot be written: [Errno 5] Input/output error"
+    assert (path.read_text(), names(tmp_path)) == ("older", ["a.parquet"])
 
 
 def test_symlinks_in_a_circle(job: fstore.RetrievalJob, tmp_path: Path) -> None:

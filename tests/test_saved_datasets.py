@@ -15,7 +15,7 @@ import pytest
 
 import fstore
 from fstore.jobs.saved_dataset import SavedDataset
-from tests.harness import View, make_project, write_tables
+from tests.harness import View, make_project, steps, write_tables
 
 META = {"entities": {"user": "k"}, "event_timestamp": "t"}
 COLUMNS = {
@@ -100,6 +100,24 @@ def test_a_name_is_given_once(store: fstore.FeatureStore) -> None:
         fstore.UnknownNameError, match=r"Target dev has: kept\. Did you mean kept\?"
     ):
         store.get_saved_dataset("kpt")
+
+
+def test_what_is_kept_is_on_disk_before_its_note_says_so(
+    store: fstore.FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(store)
+    happened = steps(monkeypatch)
+    path = store.create_saved_dataset("kept", made).path
+    kinds = {path.parent: "folder", path: "rows", path.with_suffix(".json"): "note"}
+    assert [(step, kinds.get(each, each.suffix)) for step, each in happened] == [
+        ("sync", ".partial"),
+        ("replace", ".parquet"),
+        ("sync", ".partial"),
+        ("replace", "rows"),
+        ("sync", "folder"),
+        ("replace", "note"),
+        ("sync", "folder"),
+    ]
 
 
 def test_of_two_at_once_one_keeps_the_name(store: fstore.FeatureStore) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fstore.disk import sync, write_durably
 from fstore.errors import (
     FstoreError,
     MissingFileError,
@@ -86,11 +87,13 @@ def create_saved_dataset(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         job.to_parquet(rows)
-        facts.write_text(json.dumps(_facts(job, rows, now), indent=2), encoding="utf-8")
+        write_durably(facts, json.dumps(_facts(job, rows, now), indent=2).encode())
         with locked(folder / ".lock", project.settings.lock_timeout):
             _refuse_taken(name, note)
             rows.replace(path)
+            sync(folder)  # a note is of rows that are there
             facts.replace(note)
+            sync(folder)
     except FstoreError:
         raise
     except OSError as error:

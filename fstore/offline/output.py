@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fstore.disk import sync
 from fstore.errors import OutputError
 from fstore.frames import handed_over
 
@@ -26,25 +28,34 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the path of a file to write to, which takes the place of ``path`` after the block.
 
     Raises OutputError before it where a file cannot be written there. A symlink stays, and what it
-    leads to is replaced.
+    leads to is replaced, by a file that the same people may read.
     """
     text = os.fspath(path)
-    try:
+    with _naming(text):
         target = _target(text)
         partial = target.with_name(f".{target.name[:_LETTERS]}.{uuid.uuid4().hex}.partial")
         partial.touch(exist_ok=False)
+    try:
+        with _naming(text):
+            if target.exists():
+                shutil.copymode(target, partial)  # before there is anything in it
+        yield partial
+        with _naming(text):
+            sync(partial)  # else a loss of power could leave the name to a file without content
+            partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Turn the errors of the disk inside the block into OutputError."""
+    try:
+        yield
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(text, error) from error
-    try:
-        yield partial
-        try:
-            partial.replace(target)
-        except OSError as error:
-            raise OutputError(text, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise OutputError(path, error) from error
 
 
 def write_batches(
