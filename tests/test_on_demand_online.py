@@ -29,6 +29,7 @@ from fstore import (
     RequestError,
 )
 from fstore.cli import main
+from fstore.online import in_memory
 from fstore.online.fields import field_reader
 from tests.harness import Service, View, on_demand
 from tests.online import NOW, Online, stats
@@ -410,6 +411,64 @@ def test_threads_and_forks_have_engines_of_their_own(online: Online) -> None:
     if child == 0:
         os._exit(0 if online.get(["od"], rows).to_dict() == expected else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+class Broken:
+    """An engine's connection whose queries fail, and which then cannot let go of rows either."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error, self.is_closed = error, False
+
+    def register(self, name: str, rows: pa.Table) -> None:
+        pass
+
+    def execute(self, *_: Any) -> Any:
+        raise self.error
+
+    extract_statements = sql = execute
+
+    def unregister(self, name: str) -> None:
+        raise duckdb.ConnectionException("no view is found in what is broken")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+ONE_ROW = pa.table({"x": [1]})
+ASKED = {
+    "one": lambda: in_memory.one("select $1", [1]),
+    "many": lambda: in_memory.many("select x from given", "given", ONE_ROW),
+    "types": lambda: in_memory.types_of("select 1 as x"),
+}
+
+
+@pytest.mark.files
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize(
+    ("error", "is_dropped"),
+    [
+        (duckdb.FatalException("database has been invalidated"), True),
+        (duckdb.InternalException("an assertion failed"), True),
+        (KeyboardInterrupt(), True),
+        (duckdb.InvalidInputException("no such number"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_engine_that_broke_serves_no_other_read(
+    store_kind: str, asked: str, error: BaseException, is_dropped: bool
+) -> None:
+    ASKED[asked]()
+    engine, _ = in_memory._engines.take()
+    whole, broken = engine.connection, Broken(error)
+    engine.connection = broken  # type: ignore[assignment]
+    engine._statements.clear()
+    in_memory._engines.give(engine)
+    with pytest.raises(type(error)) as caught:
+        ASKED[asked]()
+    assert caught.value is error
+    assert broken.is_closed == is_dropped == (engine not in in_memory._engines._idle)
+    engine.connection = whole
+    ASKED[asked]()
 
 
 @pytest.mark.files

@@ -7,7 +7,7 @@ row stays.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -16,6 +16,7 @@ import pyarrow as pa
 from fstore.online.connections import Connections
 
 _MOST_STATEMENTS = 256
+_BREAKING = (duckdb.FatalException, duckdb.InternalException)  # DuckDB answers nothing any more
 
 
 class _Engine:
@@ -47,10 +48,15 @@ _engines: Connections[_Engine] = Connections(_Engine, _Engine.close)
 @contextmanager
 def _engine() -> Iterator[_Engine]:
     engine, _ = _engines.take()
+    is_whole = False
     try:
         yield engine
-    finally:
-        _engines.give(engine)
+        is_whole = True
+    except Exception as error:
+        is_whole = not isinstance(error, _BREAKING)
+        raise
+    finally:  # also where a signal came amid a query
+        (_engines.give if is_whole else _engines.drop)(engine)
 
 
 def one(sql: str, row: Sequence[Any]) -> tuple[Any, ...]:
@@ -67,7 +73,8 @@ def many(sql: str, name: str, rows: pa.Table) -> pa.Table:
         try:
             return engine.connection.sql(sql).to_arrow_table()
         finally:
-            engine.connection.unregister(name)
+            with suppress(duckdb.Error):  # of an engine that broke: what broke it is to be said
+                engine.connection.unregister(name)
 
 
 def types_of(sql: str) -> list[str]:
