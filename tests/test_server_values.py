@@ -226,7 +226,9 @@ def test_what_is_answered_can_be_pushed(server: Server) -> None:
     ("place", "value", "said"),
     [
         (0, "Nan", "c0 is 'Nan', and c0 of shapes is DOUBLE"),
+        (2, "١", "c2 is '١', and c2 of shapes is HUGEINT"),
         (3, "1.5", "c3 is '1.5', and c3 of shapes is UBIGINT"),
+        (5, "0.٥", "c5 is '0.٥', and c5 of shapes is DECIMAL(18,10)"),
         (6, "12:00:00+02:00", "c6 is '12:00:00+02:00', and c6 of shapes is TIME"),
         (9, "AP8=", "rows[0]: c9 is 'AP8=', and c9 of shapes is BLOB: give its bytes in hexadecim"),
         (9, "0 0", "give its bytes in hexadecimal, as in 00ff."),

@@ -24,8 +24,8 @@ from fstore.online.values import arrow_types
 
 Read = Callable[[Any], Any]
 
-_WHOLE = re.compile(r"[+-]?\d{1,50}")
-_DECIMAL = re.compile(r"[+-]?\d{1,80}(\.\d{0,80})?")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,50}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,80}(\.[0-9]{0,80})?")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
 _ENDS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _TRUTHS = {"true": True, "false": False}
