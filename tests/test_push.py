@@ -86,6 +86,42 @@ def test_a_push_stays_beside_a_row_of_the_future(tmp_path: Path, known: dict[str
         assert online.get(*asked, at=NOW + 4 * hour).to_dict()["x"] == [2, 2]
 
 
+@pytest.mark.parametrize(
+    ("before", "pushed", "now", "read"),
+    [
+        ("DECIMAL(9,2)", Decimal("9.25"), "DECIMAL(12,2)", Decimal("9.25")),
+        ("DECIMAL(9,2)", Decimal("9.25"), "DECIMAL(9,1)", None),
+        ("INTEGER", 7, "BIGINT", 7),
+        ("BIGINT", 2**40, "INTEGER", None),
+        ("INTEGER", 7, "DOUBLE", 7.0),
+        ("DOUBLE", 3.5, "FLOAT", 3.5),
+        ("INTEGER", 7, "VARCHAR", "7"),
+        ("VARCHAR", "seven", "INTEGER", None),
+        ("DATE", date(2024, 1, 2), "TIMESTAMP", datetime(2024, 1, 2)),
+        ("INTEGER[]", [1, None], "BIGINT[]", [1, None]),
+        ("BOOLEAN", True, "STRUCT(a BOOLEAN)", None),
+    ],
+)
+def test_a_push_outlives_a_change_of_types(
+    tmp_path: Path, before: str, pushed: Any, now: str, read: Any
+) -> None:
+    """A value goes on where the type of now holds it; another one is NULL."""
+
+    def view(key: str, kind: str) -> View:
+        columns = {"k": key, "t": "TIMESTAMP", "x": kind, "y": "VARCHAR"}
+        return View("stats", columns, [[1, EARLY, None, "a"]], STATS_META)
+
+    online = Online(tmp_path, [view("SMALLINT", before)])
+    online.materialize()
+    other = {"k": 3, "t": LATE, "x": None, "y": "second"}
+    online.push([{"k": 2, "t": LATE, "x": pushed, "y": "first"}, other])
+    online.change([view("BIGINT", now)])
+    online.materialize()
+    found = online.get(["stats:*"], [{"k": key} for key in (1, 2, 3)]).to_dict()
+    assert found["x"] == [None, read, None]
+    assert found["y"] == ["a", "first", "second"]
+
+
 def test_a_push_is_seen_at_the_next_read(online: Online) -> None:
     assert online.x(1, 2, 3) == [10, 20, None]  # the reader is open before the push
     pushed = online.push([row(1, LATE, 11), row(3, LATE, 31, "é" * 50)])
@@ -584,7 +620,7 @@ def test_changed_features(online: Online) -> None:
     online.change([View("stats", columns, [], meta=STATS_META)])
     online.materialize()
     found = online.get(["stats:*"], [{"k": 3}]).to_dict()
-    assert found == {"k": [3], "y": ["kept"], "x": [None], "new": [None]}
+    assert found == {"k": [3], "y": ["kept"], "x": [31], "new": [None]}
 
 
 def test_delete(online: Online) -> None:

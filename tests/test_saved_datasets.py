@@ -145,7 +145,7 @@ def test_of_two_at_once_one_keeps_the_name(store: fstore.FeatureStore) -> None:
 
 def test_a_job_that_fails_leaves_nothing(store: fstore.FeatureStore) -> None:
     failing = "SELECT 1 AS k, TIMESTAMP '2024-01-02' AS t, error('stop') AS e FROM range(3)"
-    with pytest.raises(fstore.OutputError, match="stop"):
+    with pytest.raises(fstore.SpineError, match="stop"):
         store.create_saved_dataset("kept", job(store, failing))
     assert files(store) == []
     assert store.create_saved_dataset("kept", job(store)).rows == 2

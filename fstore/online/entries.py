@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
@@ -111,28 +111,48 @@ def _entry(body: bytes) -> Entry:
 
 
 def converted(entry: Entry, layout: Layout) -> Block:
-    """Return the entry's rows in another layout: features of the same name and type, else NULL."""
-    same = [column for column in layout.features if column in entry.layout.features]
-    cells = Cells(entry.layout, [column.name for column in same])
-    order = [column for column in entry.layout.features if column in same]
+    """Return the entry's rows in another layout, whose keys must be the same bytes.
+
+    A feature of another type has the values that this one holds; the others are NULL, and so is a
+    feature that was not pushed.
+    """
+    wanted = {column.name for column in layout.features}
+    known = [column for column in entry.layout.features if column.name in wanted]
+    cells = Cells(entry.layout, [column.name for column in known])
     rows = [
         cells.decode(cells.unpack(entry.block.records, place * entry.layout.size), entry.block.heap)
         for place in range(entry.count)
     ]
+    before = {
+        column.name: to_arrow([row[place] for row in rows], kind)
+        for place, (column, kind) in enumerate(_with_arrow_types(known), start=Cells.HEAD)
+    }
+    columns = [
+        _as(before[column.name], kind) if column.name in before else pa.nulls(entry.count, kind)
+        for column, kind in _with_arrow_types(layout.features)
+    ]
     times = [entry.layout.times_of(entry.block, place) for place in range(entry.count)]
-    kinds = dict(
-        zip(layout.features, arrow_types(tuple(c.type for c in layout.features)), strict=True)
-    )
-    columns = []
-    for column in layout.features:
-        if column in same:
-            place = Cells.HEAD + order.index(column)
-            columns.append(to_arrow([row[place] for row in rows], kinds[column]))
-        else:
-            columns.append(pa.nulls(entry.count, kinds[column]))
     events, arrivals, ends, followers = np.array(times, np.int64).reshape(-1, 4).T
     keys = entry.layout.keys_of(entry.block, entry.count)
     return layout.pack(Rows(keys, events, arrivals, ends, followers, columns))
+
+
+def _with_arrow_types(columns: Sequence[Column]) -> Iterable[tuple[Column, pa.DataType]]:
+    return zip(columns, arrow_types(tuple(column.type for column in columns)), strict=True)
+
+
+def _as(cells: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return cells in another type, NULL where it does not hold them."""
+    if cells.type == kind:
+        return cells
+    try:
+        return cells.cast(kind)
+    except pa.ArrowNotImplementedError:
+        return pa.nulls(len(cells), kind)
+    except pa.ArrowInvalid:
+        if len(cells) == 1:
+            return pa.nulls(1, kind)
+        return pa.concat_arrays([_as(cells.slice(place, 1), kind) for place in range(len(cells))])
 
 
 def subset(entry: Entry, places: Sequence[int]) -> Entry:

@@ -105,7 +105,7 @@ def _deletion(received: int, hides: int) -> Entry:
 
 def pushed_rows(view: FeatureView, layout: Layout, entry: Entry) -> dict[bytes, list[Version]]:
     """Return the rows of a push by key, each by itself; those of other keys' types are none."""
-    if entry.layout.key_types != layout.key_types:
+    if not layout.has_keys_of(entry.layout):
         return {}
     keyed = [(key, version) for key, version in versions_of(view, entry)]
     block = entry.block if entry.layout == layout else converted(entry, layout)
@@ -140,7 +140,7 @@ def redeclared(view: FeatureView, layout: Layout, known: Known) -> Known:
         entry = version.entry
         content = _content(version)
         if entry.layout != layout:
-            if entry.layout.key_types != layout.key_types:
+            if not layout.has_keys_of(entry.layout):
                 return NOTHING
             (content,) = layout.apart(converted(entry, layout), 1)
         visible = visible_from(view, version.event, version.arrival)

@@ -154,6 +154,15 @@ def _size_of(kind: str) -> int | None:
     return next((size for kinds, size, _ in _ENCODERS if kind in kinds), None)
 
 
+def bytes_of(kind: str) -> object:
+    """Return what types have in common whose equal values are equal bytes."""
+    for place, (kinds, _, _) in enumerate(_ENCODERS):
+        if kind in kinds:
+            return place
+    decimal = decimal_of(kind)
+    return ("decimal", decimal[1]) if decimal else "text"
+
+
 @cache
 def _encoder_of(kind: str) -> Callable[[Any], bytes | None]:
     """Return the function from a value to bytes; None for NULL and what no row can have."""

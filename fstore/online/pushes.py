@@ -107,7 +107,7 @@ class PushLog:
             known.delete(entry)
             return
         if entry.layout != layout:
-            if entry.layout.key_types != layout.key_types:
+            if not layout.has_keys_of(entry.layout):
                 return  # keys of another type can be no key of this view
             entry = replace(entry, layout=layout, block=converted(entry, layout))
         known.take_in(entry)

@@ -26,7 +26,7 @@ from fstore.definitions import Column, FeatureView
 from fstore.online.arrays import array_of, missing
 from fstore.online.cells import Codec, codec_of
 from fstore.online.key_arrays import together
-from fstore.online.key_bytes import KeyCodec
+from fstore.online.key_bytes import KeyCodec, bytes_of
 
 ALWAYS = 2**63 - 1  # DuckDB's infinity: an end that never comes
 NEVER = -ALWAYS  # its -infinity, which orders below every time: an A that is NULL
@@ -191,6 +191,10 @@ class Layout:
         """Return how many rows there are in what :meth:`together` gave."""
         followers: int = _TIMES.unpack_from(rows, 0)[3]
         return followers + 1
+
+    def has_keys_of(self, other: Layout) -> bool:
+        """Whether keys of the other layout, as bytes, are those that equal values have in this."""
+        return [*map(bytes_of, self.key_types)] == [*map(bytes_of, other.key_types)]
 
     def rank_seen(self, content: Any, instant: int, at: int = 0) -> tuple[int, int] | None:
         """Return (E, A) of the row to see at an instant, of the key whose first record is there.

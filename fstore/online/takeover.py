@@ -71,8 +71,7 @@ def by_the_next(
     return [
         takeover(reference)
         for reference in written
-        if reference in now
-        and now[reference].key_types == then[reference].key_types  # others can be no keys of this
+        if reference in now and then[reference].has_keys_of(now[reference])
     ]
 
 
