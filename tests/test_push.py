@@ -709,6 +709,23 @@ def test_a_torn_tail_is_cut_and_a_damaged_entry_is_said(online: Online) -> None:
 
 
 @pytest.mark.files
+def test_a_length_that_is_damaged_is_no_torn_tail(online: Online) -> None:
+    """Else what was pushed after it would be cut off."""
+    for x in (11, 12, 13):
+        online.push([row(1, LATE, x)])
+    log = online.folder / "pushes.1.log"
+    content = bytearray(log.read_bytes())
+    content[3] = 0x7F
+    log.write_bytes(content)
+    other = Online.at(online.directory)
+    with pytest.raises(OnlineStoreError, match=r"damaged from byte 0 on \(its length is that of"):
+        other.x(1)
+    with pytest.raises(OnlineStoreError, match=r"damaged from byte 0 on"):
+        other.push([row(1, LATE, 14)])
+    assert log.read_bytes() == content
+
+
+@pytest.mark.files
 @pytest.mark.parametrize("more", [1, 8, 4096])
 def test_zeros_at_the_end_of_the_log_are_a_torn_tail(online: Online, more: int) -> None:
     other = Online.at(online.directory)

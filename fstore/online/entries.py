@@ -20,6 +20,7 @@ from fstore.online.records import Block, Layout, Rows
 from fstore.online.values import arrow_types, to_arrow
 
 _FRAME = struct.Struct("<II")  # length and CRC-32 of what follows
+_HEAD = b'{"kind": '  # how every entry begins, see encoded
 PUSH, DELETE = "push", "delete"
 
 
@@ -70,6 +71,8 @@ def decoded(content: bytes, log: Path, first: int = 0) -> tuple[list[Entry], int
         end = at + _FRAME.size + length
         body = content[at + _FRAME.size : end]
         if len(body) < length:
+            if _has_a_whole_entry(body):
+                raise _damaged(log, first + at, "its length is that of other bytes")
             break
         # No entry is empty: zeros are what a file was made longer by before the power was lost.
         if not length and not content[at:].strip(b"\0"):
@@ -84,6 +87,18 @@ def decoded(content: bytes, log: Path, first: int = 0) -> tuple[list[Entry], int
             raise _damaged(log, first + at, repr(error)) from error
         at = end
     return entries, at
+
+
+def _has_a_whole_entry(content: bytes) -> bool:
+    """Whether an entry is somewhere within: a torn tail is one entry, and not all of it."""
+    at = content.find(_HEAD)
+    while at >= 0:
+        if at >= _FRAME.size:
+            length, check = _FRAME.unpack_from(content, at - _FRAME.size)
+            if at + length <= len(content) and crc32(content[at : at + length]) == check:
+                return True
+        at = content.find(_HEAD, at + 1)
+    return False
 
 
 def _damaged(log: Path, at: int, why: str) -> OnlineStoreError:
