@@ -122,6 +122,16 @@ def test_a_push_outlives_a_change_of_types(
     assert found["y"] == ["a", "first", "second"]
 
 
+@pytest.mark.parametrize("given", ["2024-02-30", "2024-2-29", "soon", "2024-01-01 05:00", 5])
+def test_what_is_no_day(tmp_path: Path, given: Any) -> None:
+    columns = {"k": "DATE", "t": "TIMESTAMP", "x": "DATE"}
+    online = Online(tmp_path, [View("stats", columns, [], STATS_META)])
+    online.materialize()
+    for pushed in ({"k": given, "x": None}, {"k": date(2024, 1, 1), "x": given}):
+        with pytest.raises(EntityRowsError, match=r"give a date, as in 2013-01-31"):
+            online.push([pushed | {"t": LATE}])
+
+
 def test_a_push_is_seen_at_the_next_read(online: Online) -> None:
     assert online.x(1, 2, 3) == [10, 20, None]  # the reader is open before the push
     pushed = online.push([row(1, LATE, 11), row(3, LATE, 31, "é" * 50)])
@@ -261,8 +271,11 @@ def test_nothing_is_pushed_by_no_rows(online: Online) -> None:
         ([{**row(1, LATE, 1), "z": 1}], r"have z, which is no column of stats"),
         ([{**row(1, LATE, 1), "Y2": 1}], r"Did you mean y"),
         ([row(1, LATE, 1), {"k": 1}], r"rows\[1\] has k, and rows\[0\] has k, t, x, y"),
-        ([row(1, LATE, 1), row(None, LATE, 1)], r"rows\[1\]: k is NULL"),  # type: ignore[arg-type]
-        ([{**row(1, LATE, 1), "t": None}], r"rows\[0\]: t is NULL"),
+        ([row(1, LATE, 1), row(None, LATE, 1)], r"rows\[1\]: k is NULL, and a join key of"),  # type: ignore[arg-type]
+        (
+            [{**row(1, LATE, 1), "t": None}],
+            r"rows\[0\]: t is NULL, and the event_timestamp of stats never is",
+        ),
         ([{**row(1, LATE, 1), "t": "soon"}], r"t is 'soon', and t of stats is TIMESTAMP: give a"),
         ([{**row(1, LATE, 1), "k": "x"}], r"k is 'x', and k of stats is BIGINT: give a whole"),
         ([row(1, LATE, 1), {**row(1, LATE, 1), "x": "no"}], r"rows\[1\]: x is 'no', and x of st"),
@@ -670,7 +683,7 @@ def test_a_deletion_during_a_materialize_that_failed_hides_nothing_later(online:
 def test_deletions_that_are_wrong(online: Online) -> None:
     with pytest.raises(EntityRowsError, match=r"rows\[0\]: k is 'x'"):
         online.delete("x")
-    with pytest.raises(EntityRowsError, match=r"rows\[1\]: k is NULL"):
+    with pytest.raises(EntityRowsError, match=r"rows\[1\]: k is NULL, and a join key of"):
         online.delete(1, None)
 
 

@@ -241,9 +241,9 @@ def _read_all(
         except NotAKeyError as reason:
             raise _refused(view, column, place, value, reason) from None
         if read is None and required:
+            what = "a join key" if column.name in view.join_keys else "the event_timestamp"
             raise EntityRowsError(
-                f"rows[{place}]: {column.name} is NULL; a row of {view.reference} has every join "
-                f"key and its {view.event_timestamp}."
+                f"rows[{place}]: {column.name} is NULL, and {what} of {view.reference} never is."
             )
         yield read
 

@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -194,9 +195,10 @@ def _uuid(value: Any) -> str:
 
 def _date(value: Any) -> date:
     if isinstance(value, datetime | str):
-        moment = _naive(value)
-        if moment.time() == time.min:
-            return moment.date()
+        with suppress(NotAKeyError):
+            moment = _naive(value)
+            if moment.time() == time.min:
+                return moment.date()
     elif isinstance(value, date):
         return value
     raise NotAKeyError("give a date, as in 2013-01-31")
