@@ -74,6 +74,18 @@ def test_limits_from_python(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         fstore.FeatureStore(project, threads=0)
 
 
+@pytest.mark.parametrize("limit", ["1KB", "100KB"])
+def test_a_limit_that_not_even_an_empty_session_can_keep(project: Path, limit: str) -> None:
+    with (
+        fstore.FeatureStore(project, memory_limit=limit, threads=2) as store,
+        pytest.raises(fstore.OutOfMemoryError) as caught,
+    ):
+        store.get_historical_features(SPINE, ["stats"])
+    assert str(caught.value).startswith(
+        f"An empty session of DuckDB needs more than memory_limit, which is {limit} (for 2 threads)"
+    )
+
+
 @pytest.mark.parametrize("key", ["settings", "config_options"])
 def test_a_profile_has_its_say_on_limits(project: Path, key: str) -> None:
     set_in_profile(project, key, temp_directory="/of/the/profile", memory_limit="300MiB")

@@ -23,7 +23,7 @@ from fstore.compile.session import (
     set_value,
     use,
 )
-from fstore.errors import ProjectError, WarehouseError
+from fstore.errors import OutOfMemoryError, ProjectError, WarehouseError
 from fstore.offline.failure import without_secrets
 from fstore.project import Project
 
@@ -135,6 +135,9 @@ def _made(project: Project) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(":memory:", config=options)
     try:
         _prepare(connection, project)
+    except duckdb.OutOfMemoryException as error:
+        connection.close()
+        raise _too_little(project, error) from error
     except BaseException:
         connection.close()
         raise
@@ -163,11 +166,28 @@ def _prepare(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
     set_reading_ahead(connection)
 
 
+def _too_little(project: Project, error: Exception) -> OutOfMemoryError:
+    """Return the error of a memory_limit with which not even an empty session can be had."""
+    given = dict(project.warehouse.config_options) | dict(project.warehouse.settings)
+    limit, threads = (
+        getattr(project.settings, name) or given.get(name) for name in ("memory_limit", "threads")
+    )
+    return OutOfMemoryError(
+        "An empty session of DuckDB",
+        str(limit or "its default"),
+        int(threads or os.cpu_count() or 1),
+        str(project.settings.temp_directory or project.state_directory / "tmp"),
+        words=str(error),
+    )
+
+
 @contextmanager
 def _preparing(project: Project, what: str) -> Iterator[None]:
     """Say which part of the profile it is that DuckDB refuses."""
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        raise
     except (duckdb.Error, ValueError) as error:
         words = without_secrets(error, project.warehouse.hidden)
         raise WarehouseError(
