@@ -80,7 +80,7 @@ def test_a_limit_that_not_even_an_empty_session_can_keep(project: Path, limit: s
         fstore.FeatureStore(project, memory_limit=limit, threads=2) as store,
         pytest.raises(fstore.OutOfMemoryError) as caught,
     ):
-        store.get_historical_features(SPINE, ["stats"])
+        store.get_historical_features("SELECT 1 AS k, now() AS event_timestamp", ["v"])
     assert str(caught.value).startswith(
         f"An empty session of DuckDB needs more than memory_limit, which is {limit} (for 2 threads)"
     )
