@@ -99,6 +99,25 @@ def test_a_number_beyond_a_decimal_key_matches_nothing(tmp_path: Path) -> None:
         assert found.column("x").to_pylist() == [10, None, None]
 
 
+@pytest.mark.parametrize(
+    ("given", "value", "key", "held", "equal"),
+    [
+        ("FLOAT", "12345678.9", "DECIMAL(10,2)", "12345678.90", False),
+        ("FLOAT", "12345678.9", "DECIMAL(10,2)", "12345679", True),
+        ("DOUBLE", "0.1", "DECIMAL(10,2)", "0.10", True),
+        ("DOUBLE", "0.101", "DECIMAL(10,2)", "0.10", False),
+        ("DOUBLE", "1e300", "DECIMAL(10,2)", "0.10", False),
+    ],
+)
+def test_floats_beside_decimal_keys(
+    duck: duckdb.DuckDBPyConnection, given: str, value: str, key: str, held: str, equal: bool
+) -> None:
+    asked = render(comparable(quoted("v"), given, key))
+    equals = f"coalesce({asked} = '{held}'::{key}, false)"
+    found = duck.execute(f"SELECT {equals} FROM (SELECT '{value}'::{given} AS v)").fetchall()
+    assert found == [(equal,)]
+
+
 NAN = float("nan")
 ZONES = pa.table({"zone": [1.0, NAN, 2.0], "fee": [1.0, NAN, 2.0], "x": [1, 2, 3]})
 

@@ -25,14 +25,17 @@ def comparable(value: exp.Expr, given: str, key: str) -> exp.Expr:
     """Return a spine's key value in a form whose equality with a key of type ``key`` is exact.
 
     A float equals an integer key only where it is whole (a plain comparison would turn the key
-    into a float, where neighbours collide), and a NaN equals none, as NULL does. A number that the
-    key's type does not hold matches nothing, as does text for a uuid or a time that is none.
+    into a float, where neighbours collide), and a decimal key only where it is that very number; a
+    NaN equals none, as NULL does. A number that the key's type does not hold matches nothing, as
+    does text for a uuid or a time that is none.
     """
     if given in FLOATS and key in INTEGERS:
         whole = exp.EQ(this=value.copy(), expression=exp.Floor(this=value.copy()))
         return exp.Case().when(whole, try_cast(value, "HUGEINT"))
     if given in FLOATS and key in FLOATS:
         return without_nan(value, given)
+    if given in FLOATS and decimal_of(key):
+        return _where_same(value, try_cast(value, key), given)
     if family(given) == "text" and family(key) in ("uuid", "date/time"):
         return _parsed(value, key)
     ours, theirs = _digits(key), _digits(given)
