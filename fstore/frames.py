@@ -58,6 +58,18 @@ def arrow_to_pandas(table: pa.Table, hugeints: Collection[str] | None = None) ->
     return frame
 
 
+def with_statistics(schema: pa.Schema) -> list[str]:
+    """Return the columns of which Parquet may keep the ends: all but those that may hold a NaN.
+
+    The format has them leave NaN out, and DuckDB then believes that there is none.
+    """
+    return [
+        field.name
+        for field in schema
+        if not (pa.types.is_nested(field.type) or pa.types.is_floating(field.type))
+    ]
+
+
 def handed_over(
     table: pa.Table,
     take: Callable[[pa.Table], _Taken],

@@ -12,7 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -288,6 +290,20 @@ def test_types_that_what_is_asked_for_lacks(
             "model or in the spine, or use to_arrow."
         )
         assert names(tmp_path) == []
+
+
+def test_a_nan_that_is_written_is_one_to_who_reads_it(
+    typed: fstore.FeatureStore, tmp_path: Path
+) -> None:
+    nan = float("nan")
+    given = {"k": [1, 2], "event_timestamp": [T, T], "score": [1.0, nan], "deep": [[nan], [nan]]}
+    spine = pa.table(given)
+    path = typed.get_historical_features(spine, ["bits:x"]).to_parquet(tmp_path / "a.parquet")
+    with duckdb.connect() as connection:
+        query = (
+            f"SELECT count(*) FILTER (isnan(score)), count(*) FILTER (isnan(deep[1])) FROM '{path}'"
+        )
+        assert connection.execute(query).fetchall() == [(1, 2)]
 
 
 def test_a_column_of_the_spine_that_parquet_lacks(

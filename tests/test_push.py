@@ -817,6 +817,8 @@ def test_offline_rows_lie_in_parquet(online: Online) -> None:
     both = online.push([row(2, LATE, 21)], to="online_and_offline")
     assert online.x(2) == [21]
     assert both.file.exists()
+    told = pq.read_metadata(both.file).row_group(0)
+    assert [told.column(place).is_stats_set for place in range(4)] == [True] * 4
     assert len(list(pushed.file.parent.iterdir())) == 2
 
 

@@ -29,6 +29,7 @@ from fstore.errors import (
     RequestError,
     listed,
 )
+from fstore.frames import with_statistics
 from fstore.online.incoming import deletion, pushable
 from fstore.online.instants import micros
 from fstore.online.protocol import OnlineStore
@@ -134,7 +135,7 @@ def _file(project: Project, view: FeatureView, now: datetime) -> Path:
 def _write(path: Path, table: pa.Table) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, path)
+        pq.write_table(table, path, write_statistics=with_statistics(table.schema))
         sync(path)
     except (OSError, pa.ArrowException) as error:
         with suppress(OSError):

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from fstore.disk import sync
 from fstore.errors import OutputError
-from fstore.frames import handed_over
+from fstore.frames import handed_over, with_statistics
 
 # Both s3://bucket/a.parquet and what a Path makes of it, which has one slash.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -71,7 +71,11 @@ def write_batches(
     first = next(batches, None)
     table = empty() if first is None else pa.Table.from_batches([first])
     handed_over(table.slice(0, 0), _try_to_write, "Parquet", types)
-    with path.open("wb") as file, pq.ParquetWriter(file, table.schema) as writer:
+    statistics = with_statistics(table.schema)
+    with (
+        path.open("wb") as file,
+        pq.ParquetWriter(file, table.schema, write_statistics=statistics) as writer,
+    ):
         while first is not None:
             writer.write_batch(first)
             first = next(batches, None)
