@@ -41,7 +41,7 @@ def parts(project: Project, source: Source) -> list[dict[str, Any]]:
     reader = store._reader
     assert isinstance(reader, OnlineReader)
     generation = store._online.recent()
-    plan = reader._known_plan(generation, asked, None, None)
+    plan = reader._known_plan(generation, tuple(asked), None, None)
     assert plan is not None
     events = generation.events(view)[0]
     find, codec, now = events.finder(), plan.joins[0].key, micros(clock())

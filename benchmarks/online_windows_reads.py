@@ -99,7 +99,12 @@ def requests(keys: int, count: int) -> Iterator[Rows]:
     drawn = random.Random(count)
     ready: list[Rows] = []
     while len(ready) < max(50, READY // count):
-        rows = [{"k": key} for key in drawn.choices(range(keys), k=count)]
+        asked = (
+            drawn.sample(range(keys), count)
+            if count <= keys
+            else drawn.choices(range(keys), k=count)
+        )
+        rows = [{"k": key} for key in asked]
         if not ready or rows != ready[-1]:
             ready.append(rows)
     return cycle(ready if ready[0] != ready[-1] else ready[:-1])

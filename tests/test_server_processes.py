@@ -141,8 +141,12 @@ def test_where_one_of_the_new_processes_cannot_start_the_old_ones_stay(
         with pytest.raises(StartError, match="gone"):
             processes.replace(2.0, hurry=lambda: False)
         assert pids(processes) == before
-        eventually(lambda: len(running()) == 2)
-        assert set(before) == running()
+
+        def only_the_old_ones_are_left() -> bool:
+            processes.look_after()
+            return running() == set(before)
+
+        eventually(only_the_old_ones_are_left, 60)
     finally:
         processes.kill()
         for each in sockets:

@@ -108,11 +108,16 @@ def test_text_that_passes_is_the_key_that_it_is_online(
 ) -> None:
     passing = []
     for text in FORMS:
+        online: Any
         try:
             online = KeyType(kind).read(text)
         except NotAKeyError:
             online = None
-        row = duck.execute(f"SELECT TRY_CAST(? AS {kind})", [text]).fetchone()
+        cast = f"TRY_CAST(? AS {kind})"
+        if kind == "TIMESTAMP_NS":  # Python's own client has no nanoseconds
+            cast = f"epoch_ns({cast})"
+            online = None if online is None else pd.Timestamp(online).value
+        row = duck.execute(f"SELECT {cast}", [text]).fetchone()
         assert row is not None
         engine = str(row[0]) if isinstance(row[0], uuid.UUID) else row[0]
         try:
