@@ -122,6 +122,8 @@ def test_what_has_no_single_order_has_no_extremes(tmp_path: Path) -> None:
         (LATE | {"where": "x >"}, "is not SQL that can be read"),
         (LATE | {"where": "sum(x) > 1"}, "which looks at several events"),
         (LATE | {"where": "x > (select 1)"}, "holds a subquery"),
+        (LATE | {"where": "unnest([x]) = 1"}, "holds UNNEST([x]), which makes several rows of one"),
+        (LATE | {"where": "x in (unlist([1]))"}, "holds UNLIST([1]), which makes several rows"),
         (LATE | {"where": "t > now()"}, "which is another value each time"),
     ],
 )

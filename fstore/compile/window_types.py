@@ -42,6 +42,8 @@ _UNSTEADY = frozenset(
         "current_localtimestamp",
     ]
 )
+# UNNEST by another name.
+_UNNESTING = ("unlist", "generate_subscripts")
 
 
 def window_type(feature: WindowFeature, columns: tuple[Column, ...]) -> str:
@@ -113,6 +115,11 @@ def filter_of(feature: WindowFeature) -> exp.Expr | None:
             raise ValueError(
                 f"holds {node.sql('duckdb')}, which looks at several events: a condition sees one"
             )
+        if _makes_rows(node):
+            raise ValueError(
+                f"holds {node.sql('duckdb')}, which makes several rows of one: take one element, "
+                "or a list function"
+            )
         if isinstance(node, exp.Placeholder | exp.Parameter):
             raise ValueError(f"holds {node.sql('duckdb')}, and nothing is bound to it")
         if isinstance(node, exp.Func) and node.sql("duckdb").partition("(")[0].lower() in _UNSTEADY:
@@ -120,6 +127,12 @@ def filter_of(feature: WindowFeature) -> exp.Expr | None:
                 f"holds {node.sql('duckdb')}, which is another value each time: compare columns"
             )
     return tree
+
+
+def _makes_rows(node: exp.Expr) -> bool:
+    """Whether this is UNNEST, by any name; the engine refuses it only where it filters by it."""
+    other = isinstance(node, exp.Anonymous) and node.name.lower() in _UNNESTING
+    return other or isinstance(node, exp.UDTF | exp.Explode)
 
 
 def columns_of(condition: exp.Expr) -> Iterator[exp.Column]:
