@@ -64,13 +64,13 @@ def _of_event(
     return over(function, one, order, frame)
 
 
-def order_of_events(view: FeatureView, columns: tuple[Column, ...], clocks: Clocks) -> exp.Expr:
-    """Return a value by which events compare as T2 has it: (E, A), then the remaining columns.
+def order_of_ties(view: FeatureView, columns: tuple[Column, ...], clocks: Clocks) -> exp.Expr:
+    """Return a value by which events of one E compare as T2 has it: A, then the remaining columns.
 
     A struct orders NULL highest, so each value that can be NULL comes behind whether it is not.
     """
     recorded = [clocks.recorded] if clocks.recorded else []
-    parts: list[exp.Expr] = [quoted(clocks.event_time)]
+    parts: list[exp.Expr] = []
     for name in (*recorded, *tie_breakers(view, columns)):
         parts += [quoted(name).is_(exp.null()).not_(), quoted(name)]
     return exp.Anonymous(this="ROW", expressions=parts)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from fstore.compile import window_order
 from fstore.compile.clocks import arrives_by_row, stamped
 from fstore.compile.find import ROW, Search
 from fstore.compile.spine import NAME
 from fstore.compile.sql import aliased, cte, joined, quoted, select, subquery_as, table_as
 from fstore.compile.types import find_column, unused
-from fstore.compile.versions import last_version, order_of_events, superseded_at
+from fstore.compile.versions import last_version, superseded_at
 from fstore.compile.visibility import has_versions, tie_breakers
 from fstore.compile.window_parts import Filtered
 from fstore.compile.window_types import columns_of, filter_of
@@ -77,11 +78,37 @@ class Events:
         return any(it.function in ("first", "last") for it in self.features)
 
     def ctes(self) -> list[exp.CTE]:
-        """Return the step ``<join>_events``; kept where finding versions puts rows in order."""
-        return [cte(self.name, self._events(), kept=bool(self.search.join.view.event_key))]
+        """Return the steps that end in ``<join>_events``; kept is what puts versions in order."""
+        keyed = bool(self.search.join.view.event_key)
+        if self._has_order:
+            return self._ordered(keyed=keyed)
+        rows = self._versions() if keyed else self._stamped(self._needed())
+        events = self._events(subquery_as(rows, "version" if keyed else "stamped"))
+        return [cte(self.name, events, kept=keyed)]
 
-    def _events(self) -> exp.Select:
-        search, clocks, view = self.search, self.search.clocks, self.search.join.view
+    def _ordered(self, *, keyed: bool) -> list[exp.CTE]:
+        """Return the same with what compares events: see :mod:`fstore.compile.window_order`."""
+        search, name = self.search, self.search.join.name
+        versions, tied = f"{name}_versions", f"{name}_tied"
+
+        def rows(needed: tuple[str, ...]) -> exp.Expr:
+            return table_as(versions, ROW) if keyed else subquery_as(self._stamped(needed), ROW)
+
+        steps = [cte(versions, self._versions(), kept=True)] if keyed else []
+        place = window_order.place_alone(search)
+        if not window_order.can_tie(search):
+            return [*steps, cte(self.name, self._events(rows(self._read()), place))]
+        times = window_order.shared_times(search, rows(()), asked_for=not keyed)
+        alone = window_order.alone(search, tied, rows(self._read()))
+        sharing = window_order.sharing(search, tied, rows(self._needed()))
+        among = window_order.place_among(search)
+        parts = self._events(alone, place), self._events(sharing, among)
+        events = exp.union(*parts, distinct=False, copy=False)
+        return [*steps, cte(tied, times, kept=True), cte(self.name, events)]
+
+    def _events(self, rows: exp.Expr, place: exp.Expr | None = None) -> exp.Select:
+        """Return what is needed of rows that have their clocks; ``place`` compares events."""
+        clocks, view = self.search.clocks, self.search.join.view
         values = [*self._keys(), quoted(clocks.event_time)]
         if arrives_by_row(view):
             values.append(quoted(clocks.arrival))
@@ -91,9 +118,9 @@ class Events:
         conditions = {text: self._condition(text) for text in self.conditions}
         if not self._all_alike:
             values += [aliased(conditions[text], name) for text, name in self.conditions.items()]
-        if self._has_order:
-            values.append(aliased(order_of_events(view, search.built, clocks), self.at))
-        query = select(values, self._rows())
+        if place is not None:
+            values.append(aliased(place, self.at))
+        query = select(values, rows)
         # An infinite time is in no window, also where a window begins before the calendar.
         finite = exp.Anonymous(this="ISFINITE", expressions=[quoted(clocks.event_time)])
         query.where(finite, copy=False)
@@ -103,15 +130,17 @@ class Events:
             query.where(*conditions.values(), copy=False)
         return query
 
-    def _rows(self) -> exp.Expr:
-        """Return the view's rows with their clocks; of each event the versions that count."""
+    def _stamped(self, needed: tuple[str, ...]) -> exp.Select:
+        """Return the view's rows with their clocks."""
+        return stamped(self.search.join.view, self.search.built, needed, self.search.source())
+
+    def _versions(self) -> exp.Select:
+        """Return the same of a view with an event_key: of each event the versions that count."""
         search, clocks, view = self.search, self.search.clocks, self.search.join.view
         source = search.source()
-        if view.event_key and search.join.keys:
+        if search.join.keys:
             source = subquery_as(self._asked_for(source), ROW)
         rows = subquery_as(stamped(view, search.built, self._needed(), source), "stamped")
-        if not view.event_key:
-            return rows
         known = [clocks.event_time, *([clocks.arrival] if arrives_by_row(view) else [])]
         versions = select([exp.Star()], rows)
         versions.where(*(quoted(name).is_(exp.null()).not_() for name in known), copy=False)
@@ -120,7 +149,7 @@ class Events:
             versions.select(aliased(at, clocks.superseded), copy=False)
         else:
             versions.qualify(last_version(view, search.built, clocks), copy=False)
-        return subquery_as(versions, "version")
+        return versions
 
     def _asked_for(self, source: exp.Expr) -> exp.Select:
         """Return the rows whose key the spine asks for: versions of no others are put in order."""
@@ -152,16 +181,23 @@ class Events:
         keys = self._key_names()
         return list(dict.fromkeys(it.name for it in found if it and it.name not in keys))
 
-    def _needed(self) -> tuple[str, ...]:
-        """Return the columns of the view that events are made of, beside keys and clocks."""
-        view, built = self.search.join.view, self.search.built
+    def _read(self) -> tuple[str, ...]:
+        """Return the columns of the view that features look at, beside keys and clocks."""
         names = self._aggregated()
         for text in self.conditions:
             names += [column.name for column in self._condition(text).find_all(exp.Column)]
+        return self._found(names)
+
+    def _needed(self) -> tuple[str, ...]:
+        """Return the same, and the columns that settle ties and tell versions."""
+        view, built = self.search.join.view, self.search.built
+        names = list(self._read())
         if view.event_key or self._has_order:
             names += tie_breakers(view, built)
-        names += view.event_key
-        found = (find_column(built, name) for name in names)
+        return self._found([*names, *view.event_key])
+
+    def _found(self, names: list[str]) -> tuple[str, ...]:
+        found = (find_column(self.search.built, name) for name in names)
         return tuple(dict.fromkeys(it.name for it in found if it))
 
     def _condition(self, text: str) -> exp.Expr:

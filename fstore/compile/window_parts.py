@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlglot import exp
 
@@ -72,9 +73,9 @@ class Parts:
         sources: dict[Source, int] = {}
         found: dict[tuple[str, Source], Part] = {}
         for feature in features:
-            source = Source.of(feature, columns)
-            number = sources.setdefault(source, len(sources) + 1)
             for kind in NEEDS.get(feature.function, ()):
+                source = _looked_at(kind, Source.of(feature, columns))
+                number = sources.setdefault(source, len(sources) + 1)
                 name = unused(f"{kind}_{number}", taken)
                 found.setdefault((kind, source), Part(kind, source, name))
         return cls(view, columns, tuple(found.values()))
@@ -84,8 +85,11 @@ class Parts:
         return quoted(self._name(kind, Source.of(feature, self.columns)), BAND)
 
     def _name(self, kind: str, source: Source) -> str:
-        found = (part for part in self.every if (part.kind, part.source) == (kind, source))
-        return next(found).name
+        return self._names[kind, _looked_at(kind, source)]
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, Source], str]:
+        return {(part.kind, part.source): part.name for part in self.every}
 
     def merged(self, part: Part) -> exp.Expr:
         """Return a part of several tiles together; means and squares do not merge this way."""
@@ -164,6 +168,11 @@ _EXTREMES: dict[str, type[exp.AggFunc]] = {"min": exp.Min, "max": exp.Max}
 _ORDERED = {"last_at": "max", "first_at": "min"}  # of the order of events
 
 
+def _looked_at(kind: str, source: Source) -> Source:
+    """Return what a part is of: which event is last is the same for all columns."""
+    return Source(None, source.where) if kind in _ORDERED else source
+
+
 def _above_zero(count: exp.Expr) -> exp.Expr:
     """Return a count as a divisor: NULL instead of 0."""
     return exp.Nullif(this=count, expression=exp.Literal.number(0))
@@ -180,6 +189,8 @@ def computed(part: Part, type_name: str | None, at: exp.Expr, only: Filtered) ->
 
     ``type_name`` is that of the part's column; ``at`` compares events in their order.
     """
+    if part.kind in _ORDERED:
+        return only(_EXTREMES[_ORDERED[part.kind]](this=at))
     if part.source.column is None:
         return only(row_count())
     value: exp.Expr = quoted(part.source.column, ROW)
@@ -197,8 +208,6 @@ def computed(part: Part, type_name: str | None, at: exp.Expr, only: Filtered) ->
         return exp.Mul(this=only(exp.VariancePop(this=number)), expression=only(count))
     if part.kind in ("first", "last"):
         return only(_end(part.kind, value, at))
-    if part.kind in _ORDERED:
-        return only(_EXTREMES[_ORDERED[part.kind]](this=at))
     return only(_EXTREMES[part.kind](this=value))
 
 

@@ -29,34 +29,85 @@ WITH "spine" AS MATERIALIZED (
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
+), "clicks_tied" AS MATERIALIZED (
+  SELECT
+    "row"."k",
+    "row"."event_time"
+  FROM (
+    SELECT
+      "k",
+      "t" AS "event_time",
+      "c" AS "recorded",
+      "c" AS "arrival"
+    FROM "wh"."main"."clicks"
+  ) AS "row"
+  SEMI JOIN "spine" AS "spine"
+    ON "spine"."k" = "row"."k"
+  GROUP BY
+    "row"."k",
+    "row"."event_time"
+  HAVING
+    COUNT(*) > 1
 ), "clicks_events" AS (
   SELECT
     "k",
     "event_time",
     "arrival",
     "x",
-    ROW(
-      "event_time",
-      NOT "recorded" IS NULL,
-      "recorded",
-      NOT "id" IS NULL,
-      "id",
-      NOT "x" IS NULL,
-      "x",
-      NOT "status" IS NULL,
-      "status"
+    CAST(EPOCH_US("event_time") AS INT128) * 1099511627776 AS "place_in_time"
+  FROM (
+    SELECT
+      "row".*
+    FROM (
+      SELECT
+        "k",
+        "x",
+        "t" AS "event_time",
+        "c" AS "recorded",
+        "c" AS "arrival"
+      FROM "wh"."main"."clicks"
+    ) AS "row"
+    ANTI JOIN "clicks_tied" AS "tied"
+      ON "row"."k" = "tied"."k" AND "row"."event_time" = "tied"."event_time"
+  ) AS "row"
+  WHERE
+    ISFINITE("event_time") AND NOT "arrival" IS NULL
+  UNION ALL
+  SELECT
+    "k",
+    "event_time",
+    "arrival",
+    "x",
+    CAST(EPOCH_US("event_time") AS INT128) * 1099511627776 + RANK() OVER (
+      PARTITION BY "k", "event_time"
+      ORDER BY ROW(
+        NOT "recorded" IS NULL,
+        "recorded",
+        NOT "id" IS NULL,
+        "id",
+        NOT "x" IS NULL,
+        "x",
+        NOT "status" IS NULL,
+        "status"
+      )
     ) AS "place_in_time"
   FROM (
     SELECT
-      "k",
-      "x",
-      "id",
-      "status",
-      "t" AS "event_time",
-      "c" AS "recorded",
-      "c" AS "arrival"
-    FROM "wh"."main"."clicks"
-  ) AS "stamped"
+      "row".*
+    FROM (
+      SELECT
+        "k",
+        "x",
+        "id",
+        "status",
+        "t" AS "event_time",
+        "c" AS "recorded",
+        "c" AS "arrival"
+      FROM "wh"."main"."clicks"
+    ) AS "row"
+    SEMI JOIN "clicks_tied" AS "tied"
+      ON "row"."k" = "tied"."k" AND "row"."event_time" = "tied"."event_time"
+  ) AS "row"
   WHERE
     ISFINITE("event_time") AND NOT "arrival" IS NULL
 ), "clicks_bounds" AS MATERIALIZED (
@@ -70,9 +121,9 @@ WITH "spine" AS MATERIALIZED (
   SELECT
     "asked"."spine_row",
     ARG_MIN_NULL("row"."x", "row"."place_in_time") AS "first_1",
-    MIN("row"."place_in_time") AS "first_at_1",
+    MIN("row"."place_in_time") AS "first_at_2",
     ARG_MAX_NULL("row"."x", "row"."place_in_time") AS "last_1",
-    MAX("row"."place_in_time") AS "last_at_1"
+    MAX("row"."place_in_time") AS "last_at_2"
   FROM "clicks_bounds" AS "asked"
   JOIN "clicks_events" AS "row"
     ON "asked"."k" = "row"."k"
@@ -84,8 +135,8 @@ WITH "spine" AS MATERIALIZED (
 ), "clicks_windows" AS (
   SELECT
     "band"."spine_row",
-    ARG_MIN_NULL("band"."first_1", "band"."first_at_1") AS "x_first_7d",
-    ARG_MAX_NULL("band"."last_1", "band"."last_at_1") AS "x_last_7d"
+    ARG_MIN_NULL("band"."first_1", "band"."first_at_2") AS "x_first_7d",
+    ARG_MAX_NULL("band"."last_1", "band"."last_at_2") AS "x_last_7d"
   FROM "clicks_bands" AS "band"
   GROUP BY
     "band"."spine_row"
