@@ -11,7 +11,16 @@ from sqlglot import exp
 
 from fstore.compile.find import ROW, Search
 from fstore.compile.spine import NAME
-from fstore.compile.sql import identifier, joined, quoted, row_count, select, subquery_as, table_as
+from fstore.compile.sql import (
+    aliased,
+    identifier,
+    joined,
+    quoted,
+    row_count,
+    select,
+    subquery_as,
+    table_as,
+)
 from fstore.compile.versions import order_of_ties
 from fstore.compile.visibility import tie_breakers
 
@@ -38,13 +47,22 @@ def shared_times(search: Search, rows: exp.Expr, *, asked_for: bool) -> exp.Sele
 
 
 def alone(search: Search, tied: str, rows: exp.Expr) -> exp.Subquery:
-    """Return the rows, under the alias ``row``, that share their E with none."""
-    return _apart(search, tied, rows, "ANTI")
+    """Return the rows, under the alias ``row``, with an E where they share it with no other.
+
+    An anti join would say the same, of which the engine expects a fifth of the rows: the next join
+    then builds its table of the events, and not of the spine.
+    """
+    time = search.clocks.event_time
+    free = quoted(time, _TIED).is_(exp.null())
+    own = aliased(exp.Case().when(free, quoted(time, ROW)), time)
+    every = exp.Column(this=exp.Star(replace=[own]), table=identifier(ROW))
+    return _beside(search, tied, every, rows, side="LEFT")
 
 
 def sharing(search: Search, tied: str, rows: exp.Expr) -> exp.Subquery:
-    """Return the others."""
-    return _apart(search, tied, rows, "SEMI")
+    """Return the rows that share their E."""
+    every = exp.Column(this=exp.Star(), table=identifier(ROW))
+    return _beside(search, tied, every, rows, kind="SEMI")
 
 
 def place_alone(search: Search) -> exp.Expr:
@@ -59,7 +77,7 @@ def place_among(search: Search) -> exp.Expr:
     rank = exp.Window(
         this=exp.Rank(),
         partition_by=[quoted(name) for name in _one(search)],
-        order=exp.Order(expressions=[exp.Ordered(this=ties, nulls_first=False)]),
+        order=exp.Order(expressions=[exp.Ordered(this=ties, desc=False, nulls_first=False)]),
         over="OVER",
     )
     return exp.Add(this=place_alone(search), expression=rank)
@@ -70,9 +88,10 @@ def _one(search: Search) -> list[str]:
     return [*(key for key, _ in search.asked_keys()), search.clocks.event_time]
 
 
-def _apart(search: Search, tied: str, rows: exp.Expr, kind: str) -> exp.Subquery:
+def _beside(
+    search: Search, tied: str, every: exp.Expr, rows: exp.Expr, *, side: str = "", kind: str = ""
+) -> exp.Subquery:
     same = [exp.EQ(this=quoted(name, ROW), expression=quoted(name, _TIED)) for name in _one(search)]
-    every = exp.Column(this=exp.Star(), table=identifier(ROW))
     query = select([every], rows)
-    query.append("joins", joined(table_as(tied, _TIED), same, kind=kind))
+    query.append("joins", joined(table_as(tied, _TIED), same, side=side, kind=kind))
     return subquery_as(query, ROW)

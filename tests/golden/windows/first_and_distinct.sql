@@ -58,6 +58,7 @@ WITH "spine" AS MATERIALIZED (
   FROM (
     SELECT
       "row".*
+      REPLACE (CASE WHEN "tied"."event_time" IS NULL THEN "row"."event_time" END AS "event_time")
     FROM (
       SELECT
         "k",
@@ -67,7 +68,7 @@ WITH "spine" AS MATERIALIZED (
         "c" AS "arrival"
       FROM "wh"."main"."clicks"
     ) AS "row"
-    ANTI JOIN "clicks_tied" AS "tied"
+    LEFT JOIN "clicks_tied" AS "tied"
       ON "row"."k" = "tied"."k" AND "row"."event_time" = "tied"."event_time"
   ) AS "row"
   WHERE
@@ -89,7 +90,7 @@ WITH "spine" AS MATERIALIZED (
         "x",
         NOT "status" IS NULL,
         "status"
-      )
+      ) ASC
     ) AS "place_in_time"
   FROM (
     SELECT
