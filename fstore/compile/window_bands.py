@@ -19,6 +19,7 @@ from fstore.compile.sql import aliased, joined, quoted, select, table_as
 from fstore.compile.types import unused
 from fstore.compile.visibility import happened_since, in_window, reach
 from fstore.compile.window_events import Events
+from fstore.compile.window_order import Order
 from fstore.compile.window_parts import BAND, UNMERGED, Filtered, Parts, computed, distinct, type_of
 from fstore.definitions import Duration, WindowFeature
 from fstore.errors import RequestError
@@ -84,7 +85,8 @@ class Windows:
 
     @cached_property
     def events(self) -> Events:
-        return Events(self.search, self.features)
+        order = Order(self.search, self.name("bounds"), self.names.since)
+        return Events(self.search, self.features, order)
 
     @cached_property
     def names(self) -> Names:

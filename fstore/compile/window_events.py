@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from fstore.compile import window_order
 from fstore.compile.clocks import arrives_by_row, stamped
 from fstore.compile.find import ROW, Search
 from fstore.compile.spine import NAME
@@ -14,6 +13,7 @@ from fstore.compile.sql import aliased, cte, joined, quoted, select, subquery_as
 from fstore.compile.types import find_column, unused
 from fstore.compile.versions import last_version, superseded_at
 from fstore.compile.visibility import has_versions, tie_breakers
+from fstore.compile.window_order import Order
 from fstore.compile.window_parts import Filtered
 from fstore.compile.window_types import columns_of, filter_of
 from fstore.definitions import WindowFeature
@@ -29,6 +29,7 @@ class Events:
 
     search: Search
     features: tuple[WindowFeature, ...]
+    order: Order
 
     @property
     def name(self) -> str:
@@ -88,23 +89,19 @@ class Events:
 
     def _ordered(self, *, keyed: bool) -> list[exp.CTE]:
         """Return the same with what compares events: see :mod:`fstore.compile.window_order`."""
-        search, name = self.search, self.search.join.name
-        versions, tied = f"{name}_versions", f"{name}_tied"
+        order, versions = self.order, f"{self.search.join.name}_versions"
 
         def rows(needed: tuple[str, ...]) -> exp.Expr:
             return table_as(versions, ROW) if keyed else subquery_as(self._stamped(needed), ROW)
 
         steps = [cte(versions, self._versions(), kept=True)] if keyed else []
-        place = window_order.place_alone(search)
-        if not window_order.can_tie(search):
-            return [*steps, cte(self.name, self._events(rows(self._read()), place))]
-        times = window_order.shared_times(search, rows(()), asked_for=not keyed)
-        alone = window_order.alone(search, tied, rows(self._read()))
-        sharing = window_order.sharing(search, tied, rows(self._needed()))
-        among = window_order.place_among(search)
-        parts = self._events(alone, place), self._events(sharing, among)
-        events = exp.union(*parts, distinct=False, copy=False)
-        return [*steps, cte(tied, times, kept=True), cte(self.name, events)]
+        if not order.can_tie:
+            events = self._events(rows(self._read()), order.place_alone())
+            return [*steps, cte(self.name, events)]
+        alone = self._events(order.alone(rows(self._read())), order.place_alone())
+        sharing = self._events(order.sharing(rows(self._needed())), order.place_among())
+        steps += order.ctes(rows(()), asked_for=not keyed)
+        return [*steps, cte(self.name, exp.union(alone, sharing, distinct=False, copy=False))]
 
     def _events(self, rows: exp.Expr, place: exp.Expr | None = None) -> exp.Select:
         """Return what is needed of rows that have their clocks; ``place`` compares events."""

@@ -25,7 +25,7 @@ from fstore.definitions import WindowFeature
 def windowed(windows: Windows, plan: WindowPlan) -> list[exp.CTE]:
     """Return the CTEs of a join's windows, which end in those of :meth:`Windows.sources`."""
     name = windows.name
-    steps = [*windows.events.ctes(), cte(name("bounds"), windows.bounds(), kept=True)]
+    steps = [cte(name("bounds"), windows.bounds(), kept=True), *windows.events.ctes()]
     if windows.merging:
         steps += _bands(windows, plan)
         if windows.parts.has_squares:

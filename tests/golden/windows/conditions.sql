@@ -29,24 +29,6 @@ WITH "spine" AS MATERIALIZED (
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
-), "clicks_events" AS (
-  SELECT
-    "k",
-    "event_time",
-    "x",
-    (
-      "status" = 'ok' AND "x" > 0
-    ) AS "where_1"
-  FROM (
-    SELECT
-      "k",
-      "x",
-      "status",
-      "t" AS "event_time"
-    FROM "wh"."main"."clicks"
-  ) AS "stamped"
-  WHERE
-    ISFINITE("event_time")
 ), "clicks_bounds" AS MATERIALIZED (
   SELECT
     "spine"."spine_row",
@@ -82,6 +64,24 @@ WITH "spine" AS MATERIALIZED (
       THEN COALESCE(TRY("spine"."as_of" - INTERVAL '1' HOUR), CAST('-infinity' AS TIMESTAMP))
     END AS "known_by"
   FROM "spine" AS "spine"
+), "clicks_events" AS (
+  SELECT
+    "k",
+    "event_time",
+    "x",
+    (
+      "status" = 'ok' AND "x" > 0
+    ) AS "where_1"
+  FROM (
+    SELECT
+      "k",
+      "x",
+      "status",
+      "t" AS "event_time"
+    FROM "wh"."main"."clicks"
+  ) AS "stamped"
+  WHERE
+    ISFINITE("event_time")
 ), "clicks_bands" AS (
   SELECT
     "asked"."spine_row",

@@ -29,6 +29,18 @@ WITH "spine" AS MATERIALIZED (
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
+), "clicks_bounds" AS MATERIALIZED (
+  SELECT
+    "spine"."spine_row",
+    "spine"."as_of",
+    "spine"."k" AS "k",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since"
+  FROM "spine" AS "spine"
+), "clicks_ends" AS MATERIALIZED (
+  SELECT
+    MIN("since") AS "since",
+    MAX("as_of") AS "as_of"
+  FROM "clicks_bounds"
 ), "clicks_tied" AS MATERIALIZED (
   SELECT
     "row"."k",
@@ -41,6 +53,8 @@ WITH "spine" AS MATERIALIZED (
       "c" AS "arrival"
     FROM "wh"."main"."clicks"
   ) AS "row"
+  JOIN "clicks_ends" AS "ends"
+    ON "row"."event_time" < "ends"."as_of" AND "row"."event_time" >= "ends"."since"
   SEMI JOIN "spine" AS "spine"
     ON "spine"."k" = "row"."k"
   GROUP BY
@@ -61,12 +75,21 @@ WITH "spine" AS MATERIALIZED (
       REPLACE (CASE WHEN "tied"."event_time" IS NULL THEN "row"."event_time" END AS "event_time")
     FROM (
       SELECT
-        "k",
-        "x",
-        "t" AS "event_time",
-        "c" AS "recorded",
-        "c" AS "arrival"
-      FROM "wh"."main"."clicks"
+        "row".*
+        REPLACE (CASE
+          WHEN "row"."event_time" < "ends"."as_of" AND "row"."event_time" >= "ends"."since"
+          THEN "row"."event_time"
+        END AS "event_time")
+      FROM (
+        SELECT
+          "k",
+          "x",
+          "t" AS "event_time",
+          "c" AS "recorded",
+          "c" AS "arrival"
+        FROM "wh"."main"."clicks"
+      ) AS "row"
+      CROSS JOIN "clicks_ends" AS "ends"
     ) AS "row"
     LEFT JOIN "clicks_tied" AS "tied"
       ON "row"."k" = "tied"."k" AND "row"."event_time" = "tied"."event_time"
@@ -111,13 +134,6 @@ WITH "spine" AS MATERIALIZED (
   ) AS "row"
   WHERE
     ISFINITE("event_time") AND NOT "arrival" IS NULL
-), "clicks_bounds" AS MATERIALIZED (
-  SELECT
-    "spine"."spine_row",
-    "spine"."as_of",
-    "spine"."k" AS "k",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since"
-  FROM "spine" AS "spine"
 ), "clicks_bands" AS (
   SELECT
     "asked"."spine_row",

@@ -29,6 +29,15 @@ WITH "spine" AS MATERIALIZED (
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
+), "clicks_bounds" AS MATERIALIZED (
+  SELECT
+    "spine"."spine_row",
+    "spine"."as_of",
+    "spine"."k" AS "k",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '1' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since_1",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since_2"
+  FROM "spine" AS "spine"
 ), "clicks_events" AS (
   SELECT
     "k",
@@ -46,15 +55,6 @@ WITH "spine" AS MATERIALIZED (
   ) AS "stamped"
   WHERE
     ISFINITE("event_time") AND NOT "arrival" IS NULL
-), "clicks_bounds" AS MATERIALIZED (
-  SELECT
-    "spine"."spine_row",
-    "spine"."as_of",
-    "spine"."k" AS "k",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '1' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since_1",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since_2"
-  FROM "spine" AS "spine"
 ), "clicks_hot" AS MATERIALIZED (
   SELECT
     "row"."k"

@@ -104,6 +104,13 @@ WITH "spine" AS MATERIALIZED (
   SELECT
     *
   FROM "clicks_settled"
+), "clicks_bounds" AS MATERIALIZED (
+  SELECT
+    "spine"."spine_row",
+    "spine"."as_of",
+    "spine"."k" AS "k",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '1' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since"
+  FROM "spine" AS "spine"
 ), "clicks_events" AS (
   SELECT
     "k",
@@ -116,13 +123,6 @@ WITH "spine" AS MATERIALIZED (
   ) AS "stamped"
   WHERE
     ISFINITE("event_time")
-), "clicks_bounds" AS MATERIALIZED (
-  SELECT
-    "spine"."spine_row",
-    "spine"."as_of",
-    "spine"."k" AS "k",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '1' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since"
-  FROM "spine" AS "spine"
 ), "clicks_bands" AS (
   SELECT
     "asked"."spine_row",

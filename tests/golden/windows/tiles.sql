@@ -30,6 +30,15 @@ WITH "spine" AS MATERIALIZED (
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
+), "clicks_bounds" AS MATERIALIZED (
+  SELECT
+    "spine"."spine_row",
+    "spine"."as_of",
+    "spine"."k" AS "k",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '1' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since_1",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since_2"
+  FROM "spine" AS "spine"
 ), "clicks_events" AS (
   SELECT
     "k",
@@ -44,15 +53,6 @@ WITH "spine" AS MATERIALIZED (
   ) AS "stamped"
   WHERE
     ISFINITE("event_time")
-), "clicks_bounds" AS MATERIALIZED (
-  SELECT
-    "spine"."spine_row",
-    "spine"."as_of",
-    "spine"."k" AS "k",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '1' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since_1",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since_2"
-  FROM "spine" AS "spine"
 ), "clicks_cut" AS MATERIALIZED (
   SELECT
     "row".*,

@@ -29,6 +29,13 @@ WITH "spine" AS MATERIALIZED (
     ROW_NUMBER() OVER () AS "spine_row",
     "event_timestamp" AS "as_of"
   FROM "temp"."main"."entity_df"
+), "clicks_bounds" AS MATERIALIZED (
+  SELECT
+    "spine"."spine_row",
+    "spine"."as_of",
+    "spine"."k" AS "k",
+    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since"
+  FROM "spine" AS "spine"
 ), "clicks_events" AS MATERIALIZED (
   SELECT
     "k",
@@ -71,13 +78,6 @@ WITH "spine" AS MATERIALIZED (
   ) AS "version"
   WHERE
     ISFINITE("event_time") AND NOT "arrival" IS NULL
-), "clicks_bounds" AS MATERIALIZED (
-  SELECT
-    "spine"."spine_row",
-    "spine"."as_of",
-    "spine"."k" AS "k",
-    COALESCE(TRY("spine"."as_of" - INTERVAL '7' DAY), CAST('-infinity' AS TIMESTAMP)) AS "since"
-  FROM "spine" AS "spine"
 ), "clicks_cut" AS MATERIALIZED (
   SELECT
     "row".*,
