@@ -152,7 +152,11 @@ class Windows:
         return total
 
     def only(self, feature: WindowFeature) -> Filtered:
-        """Return what keeps, of the bands, those of the feature's window."""
+        """Return what keeps, of the bands, those of the feature's window.
+
+        No FILTER: for each that an aggregate has, the engine holds a chunk of all columns that any
+        aggregate reads, so that hundreds of features take a gigabyte.
+        """
         if len(self.beginnings) == 1:
             return lambda aggregate: aggregate
         place = self.beginnings.index((feature.window, feature.hop))
@@ -160,7 +164,15 @@ class Windows:
             this=quoted(self.names.held_by, BAND), expression=exp.Literal.number(1 << place)
         )
         held = exp.GT(this=bit, expression=exp.Literal.number(0))
-        return lambda aggregate: exp.Filter(this=aggregate, expression=exp.Where(this=held.copy()))
+
+        def among(aggregate: exp.Expr) -> exp.Expr:
+            # Every aggregate passes over NULLs; of ARG_MAX_NULL that is the value compared.
+            two = isinstance(aggregate, exp.Anonymous)
+            value = aggregate.expressions[-1] if two else aggregate.this
+            value.replace(exp.Case().when(held.copy(), value.copy()))
+            return aggregate
+
+        return among
 
     def banded(
         self,

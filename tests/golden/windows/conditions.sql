@@ -102,18 +102,14 @@ WITH "spine" AS MATERIALIZED (
   SELECT
     "band"."spine_row",
     CASE
-      WHEN TRY_CAST(SUM("band"."sum_1") FILTER(WHERE
-        "band"."held_by" & 1 > 0) AS BIGINT) IS NULL
-      AND NOT SUM("band"."sum_1") FILTER(WHERE
-        "band"."held_by" & 1 > 0) IS NULL
+      WHEN TRY_CAST(SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."sum_1" END) AS BIGINT) IS NULL
+      AND NOT SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."sum_1" END) IS NULL
       THEN ERROR(
         'clicks:x_sum_1d is a sum of x that leaves the 64 bits of BIGINT: cast x to DOUBLE in models/clicks.sql'
       )
-      ELSE TRY_CAST(SUM("band"."sum_1") FILTER(WHERE
-        "band"."held_by" & 1 > 0) AS BIGINT)
+      ELSE TRY_CAST(SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."sum_1" END) AS BIGINT)
     END AS "x_sum_1d",
-    CAST(SUM("band"."events_2") FILTER(WHERE
-      "band"."held_by" & 2 > 0) AS BIGINT) AS "count_1d"
+    CAST(SUM(CASE WHEN "band"."held_by" & 2 > 0 THEN "band"."events_2" END) AS BIGINT) AS "count_1d"
   FROM "clicks_bands" AS "band"
   GROUP BY
     "band"."spine_row"

@@ -121,12 +121,8 @@ WITH "spine" AS MATERIALIZED (
 ), "clicks_means" AS (
   SELECT
     "band"."spine_row",
-    SUM("band"."events_1" * "band"."mean_1") FILTER(WHERE
-      "band"."held_by" & 1 > 0) / NULLIF(SUM("band"."events_1") FILTER(WHERE
-      "band"."held_by" & 1 > 0), 0) AS "held_by_mean_1",
-    SUM("band"."events_1" * "band"."mean_1") FILTER(WHERE
-      "band"."held_by" & 2 > 0) / NULLIF(SUM("band"."events_1") FILTER(WHERE
-      "band"."held_by" & 2 > 0), 0) AS "held_by_mean_2"
+    SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."events_1" * "band"."mean_1" END) / NULLIF(SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."events_1" END), 0) AS "held_by_mean_1",
+    SUM(CASE WHEN "band"."held_by" & 2 > 0 THEN "band"."events_1" * "band"."mean_1" END) / NULLIF(SUM(CASE WHEN "band"."held_by" & 2 > 0 THEN "band"."events_1" END), 0) AS "held_by_mean_2"
   FROM "clicks_bands" AS "band"
   GROUP BY
     "band"."spine_row"
@@ -135,25 +131,27 @@ WITH "spine" AS MATERIALIZED (
     "band"."spine_row",
     SQRT(
       SUM(
-        "band"."squares_1" + "band"."events_1" * (
-          "band"."mean_1" - "means"."held_by_mean_1"
-        ) * (
-          "band"."mean_1" - "means"."held_by_mean_1"
-        )
-      ) FILTER(WHERE
-        "band"."held_by" & 1 > 0) / NULLIF(SUM("band"."events_1") FILTER(WHERE
-        "band"."held_by" & 1 > 0) - 1, 0)
+        CASE
+          WHEN "band"."held_by" & 1 > 0
+          THEN "band"."squares_1" + "band"."events_1" * (
+            "band"."mean_1" - "means"."held_by_mean_1"
+          ) * (
+            "band"."mean_1" - "means"."held_by_mean_1"
+          )
+        END
+      ) / NULLIF(SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."events_1" END) - 1, 0)
     ) AS "x_stddev_1d",
     SQRT(
       SUM(
-        "band"."squares_1" + "band"."events_1" * (
-          "band"."mean_1" - "means"."held_by_mean_2"
-        ) * (
-          "band"."mean_1" - "means"."held_by_mean_2"
-        )
-      ) FILTER(WHERE
-        "band"."held_by" & 2 > 0) / NULLIF(SUM("band"."events_1") FILTER(WHERE
-        "band"."held_by" & 2 > 0) - 1, 0)
+        CASE
+          WHEN "band"."held_by" & 2 > 0
+          THEN "band"."squares_1" + "band"."events_1" * (
+            "band"."mean_1" - "means"."held_by_mean_2"
+          ) * (
+            "band"."mean_1" - "means"."held_by_mean_2"
+          )
+        END
+      ) / NULLIF(SUM(CASE WHEN "band"."held_by" & 2 > 0 THEN "band"."events_1" END) - 1, 0)
     ) AS "x_stddev_7d"
   FROM "clicks_bands" AS "band"
   JOIN "clicks_means" AS "means"

@@ -172,20 +172,12 @@ WITH "spine" AS MATERIALIZED (
 ), "clicks_windows" AS (
   SELECT
     "band"."spine_row",
-    CAST(SUM("band"."sum_1") FILTER(WHERE
-      "band"."held_by" & 1 > 0) AS DOUBLE) / NULLIF(SUM("band"."events_1") FILTER(WHERE
-      "band"."held_by" & 1 > 0), 0) AS "x_avg_1d",
-    MAX("band"."max_1") FILTER(WHERE
-      "band"."held_by" & 1 > 0) AS "x_max_1d",
-    CAST(SUM("band"."events_1") FILTER(WHERE
-      "band"."held_by" & 1 > 0) AS BIGINT) AS "x_count_1d",
-    CAST(SUM("band"."sum_1") FILTER(WHERE
-      "band"."held_by" & 2 > 0) AS DOUBLE) / NULLIF(SUM("band"."events_1") FILTER(WHERE
-      "band"."held_by" & 2 > 0), 0) AS "x_avg_7d",
-    MAX("band"."max_1") FILTER(WHERE
-      "band"."held_by" & 2 > 0) AS "x_max_7d",
-    CAST(SUM("band"."events_1") FILTER(WHERE
-      "band"."held_by" & 2 > 0) AS BIGINT) AS "x_count_7d"
+    CAST(SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."sum_1" END) AS DOUBLE) / NULLIF(SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."events_1" END), 0) AS "x_avg_1d",
+    MAX(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."max_1" END) AS "x_max_1d",
+    CAST(SUM(CASE WHEN "band"."held_by" & 1 > 0 THEN "band"."events_1" END) AS BIGINT) AS "x_count_1d",
+    CAST(SUM(CASE WHEN "band"."held_by" & 2 > 0 THEN "band"."sum_1" END) AS DOUBLE) / NULLIF(SUM(CASE WHEN "band"."held_by" & 2 > 0 THEN "band"."events_1" END), 0) AS "x_avg_7d",
+    MAX(CASE WHEN "band"."held_by" & 2 > 0 THEN "band"."max_1" END) AS "x_max_7d",
+    CAST(SUM(CASE WHEN "band"."held_by" & 2 > 0 THEN "band"."events_1" END) AS BIGINT) AS "x_count_7d"
   FROM "clicks_bands" AS "band"
   GROUP BY
     "band"."spine_row"
