@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlglot import exp
 
@@ -35,16 +36,16 @@ class Events:
     def name(self) -> str:
         return f"{self.search.join.name}_events"
 
-    @property
+    @cached_property
     def _taken(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.search.built)
 
-    @property
+    @cached_property
     def at(self) -> str:
         """The column that compares events."""
         return unused("place_in_time", self._taken)
 
-    @property
+    @cached_property
     def conditions(self) -> dict[str, str]:
         """Each ``where``, and the column that says whether it holds."""
         texts = dict.fromkeys(it.where for it in self.features if it.where is not None)
@@ -69,12 +70,12 @@ class Events:
             this=aggregate, expression=exp.Where(this=condition.copy())
         )
 
-    @property
+    @cached_property
     def _all_alike(self) -> bool:
         """Whether one ``where`` holds for all features, so that other events can be left out."""
         return len({it.where for it in self.features}) == 1
 
-    @property
+    @cached_property
     def _has_order(self) -> bool:
         return any(it.function in ("first", "last") for it in self.features)
 
