@@ -64,15 +64,8 @@ def messages(server: Server) -> list[str]:
     return [line["message"] for line in server.log_lines() if "message" in line]
 
 
-def running() -> set[int]:
-    """The processes that this one has started and that have not ended."""
-    pid = os.getpid()
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {int(each) for each in found if " Z " not in Path(f"/proc/{each}/stat").read_text()}
-
-
-def pids(processes: Processes) -> list[int]:
-    return [each.running.pid for each in processes._answering if each is not None]
+def answering(processes: Processes) -> list[subprocess.Popen[bytes]]:
+    return [each.running for each in processes._answering if each is not None]
 
 
 def counted(server: Server) -> float:
@@ -129,24 +122,28 @@ def test_where_one_of_the_new_processes_cannot_start_the_old_ones_stay(
     processes = Processes(sockets, opened, os.environ, 1.0)
     try:
         processes.start(hurry=lambda: False)
-        before = pids(processes)
+        before, fresh = answering(processes), []
         places = iter((opened, opened | {"project_dir": str(online.directory / "gone")}))
         spawn = Processes._spawn
 
         def elsewhere(self: Processes, listener: socket.socket) -> Any:
             monkeypatch.setattr(self, "_opened", next(places))
-            return spawn(self, listener)
+            fresh.append(spawn(self, listener))
+            return fresh[-1]
 
         monkeypatch.setattr(Processes, "_spawn", elsewhere)
         with pytest.raises(StartError, match="gone"):
             processes.replace(2.0, hurry=lambda: False)
-        assert pids(processes) == before
+        assert answering(processes) == before
 
-        def only_the_old_ones_are_left() -> bool:
+        def the_new_ones_are_gone() -> bool:
             processes.look_after()
-            return running() == set(before)
+            return all(each.is_gone() for each in fresh)
 
-        eventually(only_the_old_ones_are_left, 60)
+        assert len(fresh) == 2
+        eventually(the_new_ones_are_gone)
+        assert answering(processes) == before
+        assert all(each.poll() is None for each in before)
     finally:
         processes.kill()
         for each in sockets:
