@@ -366,6 +366,16 @@ def test_a_view_that_cannot_run_fails_the_publish(tmp_path: Path) -> None:
     assert online.get(["stats:x"], [{"k": 1}]).to_dict()["x"] == [10]
 
 
+def test_a_view_of_which_an_input_is_gone_is_named(tmp_path: Path) -> None:
+    broken = on_demand("od", "select xx as z from inputs", inputs=["stats:xx"])
+    online = Online(tmp_path, [stats(ROWS), broken])
+    said = r"^od \(models/od.yml\): an input of it cannot be had: stats:xx is not a feature\. "
+    with pytest.raises(OnDemandError, match=said):
+        online.materialize()
+    assert online.status() is None
+    assert list(online.materialize(keep_going=True).failed) == ["od"]
+
+
 def test_a_changed_text_is_served_when_it_is_published(tmp_path: Path) -> None:
     def view(sql: str) -> View:
         return on_demand("od", sql, inputs=["stats:x"])

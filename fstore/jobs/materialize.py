@@ -34,7 +34,7 @@ from fstore.errors import (
     listed,
 )
 from fstore.jobs.on_demand import published
-from fstore.offline.faults import check_conditions, naming_conditions
+from fstore.offline.faults import check_conditions, naming_faults
 from fstore.offline.progress import run
 from fstore.offline.sizes import stored
 from fstore.offline.stream import Connection, Stream
@@ -211,7 +211,7 @@ def _write(
         except FstoreError as error:
             raise streams[-1].failure or error from error
 
-    with naming_conditions(connection, {view: columns}):
+    with naming_faults(connection, {view: columns}, spine=None):
         published = run(view.reference, write, connection, writer)
     return MaterializedView(
         view=view.reference,

@@ -43,8 +43,7 @@ def _named(view: OnDemandView, error: FstoreError) -> FstoreError:
     """Return the error with the view's name, whatever it is that is wrong with an input."""
     if isinstance(error, OnDemandError):
         return error
-    said = f"an input of it cannot be had: {error} Until then, --keep-going publishes the others"
-    return OnDemandError(view.name, view.declared_in, [said])
+    return OnDemandError(view.name, view.declared_in, [f"an input of it cannot be had: {error}"])
 
 
 def checked(

@@ -46,35 +46,25 @@ def check_conditions(
 
 
 @contextmanager
-def naming_conditions(
-    connection: Connection, views: Mapping[FeatureView, tuple[Column, ...]]
+def naming_faults(
+    connection: Connection, views: Mapping[FeatureView, tuple[Column, ...]], spine: str | None
 ) -> Iterator[None]:
-    """Name the ``where`` that is at fault where a query of the block, which reads ``views``, fails.
+    """Say what of the user's SQL it is where a query of the block fails.
 
-    Only then is each condition computed for every row of its view.
+    ``spine`` gives the rows of a SELECT as spine, ``views`` are those whose ``where`` is read. Only
+    where something failed is each computed by itself, for every row.
     """
     try:
         yield
     except (OutOfMemoryError, duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise
     except (QueryError, duckdb.Error) as error:
+        if spine is not None and (said := _said_of(connection, spine)):
+            raise SpineError(f"entity_df cannot run: {said}.") from error
         for view, columns in views.items():
             found = _failing(connection, view, columns)
             if found is not None:
                 raise found from error
-        raise
-
-
-@contextmanager
-def naming_spine(connection: Connection, spine: str, *, is_sql: bool) -> Iterator[None]:
-    """Say that it is entity_df where a query of the block fails and ``spine``, its rows, does."""
-    try:
-        yield
-    except (OutOfMemoryError, duckdb.OutOfMemoryException, duckdb.InterruptException):
-        raise
-    except (QueryError, duckdb.Error) as error:
-        if is_sql and (said := _said_of(connection, spine)):
-            raise SpineError(f"entity_df cannot run: {said}.") from error
         raise
 
 

@@ -29,7 +29,7 @@ from fstore.errors import (
 )
 from fstore.frames import arrow_to_pandas, handed_over
 from fstore.offline.assembly import put_together, whole
-from fstore.offline.faults import naming_conditions, naming_spine
+from fstore.offline.faults import naming_faults
 from fstore.offline.output import whole_file, write_batches
 from fstore.offline.places import unchanged
 from fstore.offline.progress import run
@@ -205,10 +205,10 @@ class RetrievalJob:
     def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with open_warehouse(self.project) as connection:
             put_spine(connection, self.spine_sql, self.registered)
+            spine = None if self.spine_sql is None else SPINE_ROWS
             with (
                 unchanged(self._files_by_number, self.project.directory),
-                naming_conditions(connection, self.training_set.of_events),
-                naming_spine(connection, SPINE_ROWS, is_sql=self.spine_sql is not None),
+                naming_faults(connection, self.training_set.of_events, spine),
             ):
                 yield connection
 
